@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"io/fs"
 	"time"
 )
 
@@ -12,6 +13,9 @@ type NotFoundError struct {
 }
 
 func (e *NotFoundError) Error() string { return fmt.Sprintf("%s %q does not exist", e.Kind, e.Name) }
+
+// Is makes errors.Is(err, fs.ErrNotExist) hold, for packages that do not import mesh.
+func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // ConflictError says that the request contradicts the state of the store.
 type ConflictError struct{ Message string }

@@ -1,0 +1,91 @@
+# Everything needs Go, git and make only. Go's own caches decide what is stale, so
+# every target is quick when there is nothing to do.
+
+# Tools are built into .tools from the versions that tools/go.mod pins.
+TOOLS := .tools
+LINT  := $(CURDIR)/$(TOOLS)/golangci-lint
+
+# One set of flags for builds, tests and linters lets them share Go's build cache:
+# with mixed flags the Temporal server would be compiled twice. The version is
+# stamped by -ldflags, so Go need not ask git (which fails in a clone that belongs
+# to another user).
+export GOFLAGS := $(shell go env GOFLAGS) -trimpath -buildvcs=false
+
+VERSION     := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+# temporal-dev is 200 MB to link: its version moves only with its own folder.
+DEV_VERSION := $(or $(shell git log -1 --format=%h -- devserver 2>/dev/null),unknown)
+LDFLAGS     := -X github.com/identitymesh/okta-connector/internal/app.Version=$(VERSION)
+DEV_LDFLAGS := -s -w -X main.buildVersion=$(DEV_VERSION)
+
+# The race detector needs a C compiler. Without one the tests run without it and
+# say so; in CI that is an error.
+HAVE_CC := $(shell command -v $${CC:-$$(go env CC)} 2>/dev/null)
+RACE    := $(if $(HAVE_CC),-race)
+export CGO_ENABLED := $(if $(HAVE_CC),1,0)
+
+# The integration tests run these binaries as processes of their own.
+export IDENTITYMESH_BIN := $(CURDIR)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo up test test-unit test-integration test-devserver race lint bench fmt tidy clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build worker, starter, oktasim and temporal-dev into bin/
+	@mkdir -p bin
+	go build -ldflags '$(LDFLAGS)' -o bin/ ./worker ./starter ./okta/oktasim/cmd/oktasim
+	@test -x bin/temporal-dev || echo "building bin/temporal-dev: the first build of the Temporal server takes about five minutes"
+	cd devserver && go build -ldflags '$(DEV_LDFLAGS)' -o ../bin/temporal-dev .
+
+demo: build ## import a generated org twice and show what changed
+	@scripts/demo.sh
+
+up: build ## start Temporal, a simulated org and the worker, until Ctrl-C
+	@scripts/up.sh
+
+test: build race ## run all tests: unit, race detector, integration, devserver
+	go test $(RACE) -timeout 20m ./...
+	cd devserver && go test -timeout 10m ./...
+
+test-unit: ## run the tests that need no other process, quickly
+	go test -timeout 10m $$(go list ./... | grep -v '/integration$$')
+
+test-integration: build race ## run the tests with a real Temporal server and real processes
+	go test $(RACE) -timeout 20m -count=1 ./integration/...
+
+test-devserver: ## run the tests of temporal-dev
+	cd devserver && go test -timeout 10m ./...
+
+race:
+ifndef RACE
+	@echo "NOTE: no C compiler found, so the tests run WITHOUT the race detector (install gcc to have it)." >&2
+	@test -z "$$CI"
+endif
+
+lint: $(TOOLS)/.built ## check style, determinism of the workflows, known vulnerabilities
+	$(LINT) run ./...
+	cd devserver && $(LINT) run --config ../.golangci.yml ./...
+	$(TOOLS)/workflowcheck ./workflows/...
+	@tools/vulncheck.sh $(TOOLS)/govulncheck ./...
+
+bench: ## run the micro benchmarks
+	go test -run '^$$' -bench . -benchmem ./okta/... ./mapping/... ./mesh/...
+
+fmt: $(TOOLS)/.built ## format the code
+	$(LINT) fmt ./...
+	cd devserver && $(LINT) fmt --config ../.golangci.yml ./...
+
+tidy: ## tidy the three modules
+	go mod tidy
+	cd devserver && go mod tidy
+	cd tools && go mod tidy
+
+clean: ## remove what was built, and the state of demo and up
+	rm -rf bin $(TOOLS) .demo .up
+
+# The linters, through the Go module proxy: one to three minutes the first time.
+$(TOOLS)/.built: tools/go.mod tools/go.sum
+	@mkdir -p $(TOOLS)
+	cd tools && go build -o ../$(TOOLS)/ tool
+	@touch $@

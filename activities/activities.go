@@ -1,0 +1,96 @@
+// Package activities is the only place where Okta, the mapping, the secrets and
+// the mesh meet. Each activity takes one Input, returns one Result, and may die at
+// any point and run again: the resume point is in the mesh, not in the activity
+// (design invariant 1). Pages go from Okta to the mesh inside one activity and
+// never through Temporal (invariant 7).
+package activities
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/worker"
+
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/okta"
+	"github.com/identitymesh/okta-connector/secrets"
+)
+
+// Store is what the activities need of the mesh.
+type Store interface {
+	mesh.Connectors
+	mesh.Writer
+	mesh.Reader
+}
+
+// Activities are the steps of an import. The zero value is not usable: see [New].
+type Activities struct {
+	store   Store
+	secrets secrets.Resolver
+	http    *http.Client
+	limits  orgLimits
+	// leaseTTL is how long a run holds its connector without writing a page.
+	leaseTTL time.Duration
+}
+
+// DefaultLeaseTTL outlives the longest silence of a healthy run: one call's time-out
+// and the retry back-off before the next page.
+const DefaultLeaseTTL = 5 * time.Minute
+
+// Config is what [New] wires together.
+type Config struct {
+	Store   Store
+	Secrets secrets.Resolver
+	// HTTP is the transport shared by all calls to Okta; nil means [okta.NewHTTPClient].
+	HTTP *http.Client
+	// LeaseTTL is [DefaultLeaseTTL] when zero.
+	LeaseTTL time.Duration
+}
+
+// New returns the activities of a worker.
+func New(c Config) *Activities {
+	a := &Activities{store: c.Store, secrets: c.Secrets, http: c.HTTP, leaseTTL: c.LeaseTTL}
+	if a.http == nil {
+		a.http = okta.NewHTTPClient()
+	}
+	if a.leaseTTL == 0 {
+		a.leaseTTL = DefaultLeaseTTL
+	}
+	return a
+}
+
+// Register registers every activity, for the worker and for every test.
+func Register(r worker.ActivityRegistry, a *Activities) { r.RegisterActivity(a) }
+
+// orgLimits keeps one rate-limit state per org, shared by all activities of the
+// worker. The zero value is ready.
+type orgLimits struct {
+	mu   sync.Mutex
+	orgs map[string]*okta.Limits
+}
+
+func (l *orgLimits) of(baseURL string) *okta.Limits {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.orgs == nil {
+		l.orgs = make(map[string]*okta.Limits)
+	}
+	o := l.orgs[baseURL]
+	if o == nil {
+		o = okta.NewLimits()
+		l.orgs[baseURL] = o
+	}
+	return o
+}
+
+// pageTimeout bounds the work on one page after a cancel or a stop: the page in
+// hand is finished, not thrown away.
+const pageTimeout = 2 * time.Minute
+
+// detach returns a context that outlives the activity's cancellation, so that the
+// page in hand can be finished (issue: cancel stops after the pages in hand).
+func detach(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), pageTimeout)
+}

@@ -1,0 +1,109 @@
+package activities
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/okta"
+)
+
+// The types of the errors that Temporal must not retry: trying again cannot help.
+// Every other error is retried.
+const (
+	ErrDefinition   = "InvalidDefinition"   // the connector is unknown, malformed or was changed during the run
+	ErrSecret       = "SecretUnavailable"   // the secret reference cannot be resolved
+	ErrUnauthorized = "Unauthorized"        // Okta refuses the token
+	ErrForbidden    = "Forbidden"           // the token's owner may not read this
+	ErrRefused      = "Refused"             // Okta refuses the request, or answers what must not be followed
+	ErrBadData      = "BadData"             // Okta sent an object that cannot be an object
+	ErrEmpty        = "EmptyListing"        // a list without rows: never success
+	ErrIncomplete   = "IncompleteListing"   // the listing missed objects that exist
+	ErrCollision    = "ExternalIdCollision" // two live objects with one external id
+	ErrFenced       = "Fenced"              // another run holds the connector
+	ErrGaveUp       = "GaveUp"              // the runbook's three retries are used up
+)
+
+// NonRetryable lists those types, for the retry policy.
+var NonRetryable = []string{
+	ErrDefinition, ErrSecret, ErrUnauthorized, ErrForbidden, ErrRefused, ErrBadData,
+	ErrEmpty, ErrIncomplete, ErrCollision, ErrFenced, ErrGaveUp,
+}
+
+// MaxRetries is how often a page is tried again before the run gives up (runbook,
+// "Throttling": up to 3 times). A recorded page starts the count anew.
+const MaxRetries = 3
+
+// maxBackoff is the runbook's longest back-off.
+const maxBackoff = 30 * time.Second
+
+// permanent is an error that stops the run with message.
+func permanent(typ, message string) error {
+	return temporal.NewApplicationErrorWithOptions(message, typ, temporal.ApplicationErrorOptions{NonRetryable: true})
+}
+
+// permanentf is permanent with a format.
+func permanentf(typ, format string, args ...any) error {
+	return permanent(typ, fmt.Sprintf(format, args...))
+}
+
+// retry is an error that Temporal tries again after the delay of the given
+// consecutive failure: 1 s, 2 s, 4 s …, or what the server asked for.
+func retry(err error, failures int, asked time.Duration) error {
+	delay := asked
+	if delay == 0 {
+		delay = min(time.Second<<min(max(failures, 1)-1, 10), maxBackoff)
+	}
+	return temporal.NewApplicationErrorWithOptions(err.Error(), "RetryLater",
+		temporal.ApplicationErrorOptions{NextRetryDelay: delay})
+}
+
+// oktaError translates a permanent error of the client into the type that says what
+// the caller should do. It returns nil for errors worth a retry.
+func oktaError(err error) error {
+	e, ok := errors.AsType[*okta.Error](err)
+	if !ok || e.Kind == okta.RetryLater {
+		return nil
+	}
+	typ := ErrRefused
+	switch {
+	case e.Status == 401:
+		typ = ErrUnauthorized
+	case e.Status == 403:
+		typ = ErrForbidden
+	case e.Status >= 200 && e.Status < 300:
+		typ = ErrBadData
+	}
+	return permanent(typ, err.Error())
+}
+
+// storeError translates errors of the mesh. What it does not know, such as a full
+// disk or an unreachable database, is retried until it is repaired: the run's state
+// is in that database.
+func storeError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*mesh.FencedError](err); ok {
+		if e.Stream != "" { // an attempt that Temporal gave up on has come back: claim again
+			return retry(err, 1, 0)
+		}
+		return permanent(ErrFenced, err.Error())
+	}
+	if _, ok := errors.AsType[*mesh.LoopError](err); ok {
+		return permanent(ErrRefused, err.Error())
+	}
+	if _, ok := errors.AsType[*mesh.CollisionError](err); ok {
+		return permanent(ErrCollision, err.Error())
+	}
+	if _, ok := errors.AsType[*mesh.NotFoundError](err); ok {
+		return permanent(ErrDefinition, err.Error())
+	}
+	if _, ok := errors.AsType[*mesh.ConflictError](err); ok {
+		return permanent(ErrRefused, err.Error())
+	}
+	return err
+}

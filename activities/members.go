@@ -1,0 +1,87 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"github.com/identitymesh/okta-connector/mapping"
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/okta"
+)
+
+// Member pages start at Okta's largest and halve with every failure, down to the
+// smallest: a 500 usually means "smaller page" (facts.md §3).
+const (
+	maxMemberPage = 1000
+	minMemberPage = 100
+)
+
+// ReadMembers reads the member lists of a range of queued groups, one after the
+// other, until the range or the page budget ends.
+func (a *Activities) ReadMembers(ctx context.Context, in MembersInput) (*MembersResult, error) {
+	s, err := a.open(ctx, in.Fence, in.Plan.Revision)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	groups, err := a.store.QueuedGroups(ctx, in.Fence, in.From, in.To)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	r := &MembersResult{Next: in.From}
+	for _, g := range groups {
+		r.Next = g.Ordinal
+		if !g.Done {
+			done, err := s.readGroup(ctx, g.OktaID, in.MaxPages-r.Pages, r)
+			if err != nil {
+				return nil, err
+			}
+			if !done {
+				r.Cost = s.spent()
+				return r, nil
+			}
+		}
+	}
+	r.Next = in.To + 1
+	r.Cost = s.spent()
+	return r, nil
+}
+
+// readGroup reads one group's members and adds to r. done is false when the budget
+// ended first, the rate limit asks for a wait, or the activity is to stop.
+func (s *session) readGroup(ctx context.Context, id string, maxPages int, r *MembersResult) (done bool, err error) {
+	if maxPages <= 0 || stopping(ctx) {
+		return false, ctx.Err()
+	}
+	before := s.pages
+	p, err := read(ctx, s, stream[okta.Member]{
+		name: membersStream + id,
+		fetch: func(ctx context.Context, next string, failures int) ([]okta.Member, *okta.Page, error) {
+			return s.okta.ListGroupMembers(ctx, id, max(maxMemberPage>>failures, minMemberPage), next)
+		},
+		write: func(ctx context.Context, p mesh.Page, rows []okta.Member) (mesh.Progress, error) {
+			members := make([]mesh.Member, len(rows))
+			for i := range rows {
+				members[i] = mapping.Member(&rows[i])
+			}
+			r.Seen += len(rows)
+			return s.a.store.WriteMembers(ctx, s.fence, mesh.MemberPage{Page: p, GroupID: id, Members: members})
+		},
+	}, maxPages)
+	r.Pages += s.pages - before
+	if _, gone := errors.AsType[*goneError](err); gone {
+		return true, s.groupGone(ctx, id, p)
+	}
+	return p.Done, err
+}
+
+// groupGone records that a group was deleted between its listing and its reading:
+// the run goes on and settles its Delete (facts.md §3).
+func (s *session) groupGone(ctx context.Context, id string, p mesh.Progress) error {
+	s.log.Info("Group was deleted while the run was reading", "group", id)
+	work, cancel := detach(ctx)
+	defer cancel()
+	return storeError(s.a.store.GroupGone(work, s.fence, mesh.Page{
+		Stream: membersStream + id, Owner: s.owner, Number: p.Page + 1, Done: true, Calls: s.takeCalls(),
+	}, id))
+}

@@ -1,0 +1,149 @@
+package activities
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"github.com/identitymesh/okta-connector/connector"
+	"github.com/identitymesh/okta-connector/mapping"
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/okta"
+	"github.com/identitymesh/okta-connector/secrets"
+)
+
+// session is one attempt of one activity: the definition it works under, a client
+// with the token, and what it has cost so far. The token lives as long as it does.
+type session struct {
+	a     *Activities
+	fence mesh.Fence
+	def   *connector.Definition
+	okta  *okta.Client
+	owner string
+	log   log.Logger
+	pages int          // recorded by this attempt
+	calls atomic.Int64 // not yet recorded in the mesh
+	cost  Cost
+	beat  *heart
+}
+
+// open loads the definition, resolves the token and builds the client. The caller
+// closes the session.
+func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*session, error) {
+	def, err := a.definition(ctx, f.Connector)
+	if err != nil {
+		return nil, err
+	}
+	if r := revisionOf(def); r != revision {
+		return nil, permanentf(ErrDefinition, "connector %q was changed while run %s was reading: start a new run, which works under the new definition", f.Connector, f.RunID)
+	}
+	token, err := a.token(ctx, def)
+	if err != nil {
+		return nil, err
+	}
+	defer token.Wipe()
+	s := &session{
+		a: a, fence: f, def: def,
+		owner: uuid.NewString(),
+		log:   log.With(activity.GetLogger(ctx), "connector", f.Connector, "run", f.RunID),
+	}
+	s.okta, err = okta.New(okta.Options{
+		BaseURL:    def.Config.BaseURL(),
+		Token:      token.Reveal(),
+		HTTPClient: a.http,
+		Limits:     a.limits.of(def.Config.BaseURL()),
+		OnCall:     s.onCall(activity.GetMetricsHandler(ctx)),
+	})
+	if err != nil {
+		return nil, permanentf(ErrDefinition, "connector %q: %v", f.Connector, err)
+	}
+	s.beat = startHeart(ctx)
+	return s, nil
+}
+
+// close stops the heartbeat.
+func (s *session) close() { s.beat.stop() }
+
+// definition loads and validates a stored definition.
+func (a *Activities) definition(ctx context.Context, name string) (*connector.Definition, error) {
+	row, err := a.store.Connector(ctx, name)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	def, err := connector.FromParts(row.Name, row.Type, row.ConfigJSON, row.AuthJSON)
+	if err != nil {
+		return nil, permanentf(ErrDefinition, "connector %q has an invalid definition: %v; correct the file and run `starter connector apply`", name, err)
+	}
+	return def, nil
+}
+
+// token resolves the definition's secret reference; the caller wipes it.
+func (a *Activities) token(ctx context.Context, def *connector.Definition) (secrets.Value, error) {
+	var none secrets.Value
+	ref, err := secrets.ParseRef(def.Auth.ApiKey)
+	if err != nil {
+		return none, permanentf(ErrDefinition, "connector %q: AuthJson.ApiKey: %v", def.Name, err)
+	}
+	v, err := a.secrets.Resolve(ctx, ref)
+	if err != nil {
+		if ctx.Err() != nil {
+			return none, err
+		}
+		return none, permanentf(ErrSecret, "connector %q: %v", def.Name, err)
+	}
+	return v, nil
+}
+
+// revisionOf is a digest of what a run reads by. A rotated secret reference does not
+// change it.
+func revisionOf(def *connector.Definition) string {
+	sum := sha256.Sum256(def.ConfigJSON())
+	return hex.EncodeToString(sum[:8])
+}
+
+// mapping returns the options of the mapping under this definition.
+func (s *session) mapping() mapping.Options {
+	return mapping.Options{
+		ExternalID: mapping.ExternalID(s.def.Config.ExternalIdAttribute),
+		Ignore:     s.def.Config.IgnoreForChanges,
+	}
+}
+
+// onCall counts every exchange with Okta and warns before the budget is gone.
+func (s *session) onCall(metrics client.MetricsHandler) func(okta.Call) {
+	return func(c okta.Call) {
+		s.calls.Add(1)
+		s.cost.APICalls++
+		metrics.WithTags(map[string]string{"endpoint": c.Endpoint, "status": fmt.Sprint(c.Status)}).
+			Counter("identitymesh_okta_calls").Inc(1)
+		metrics.WithTags(map[string]string{"endpoint": c.Endpoint}).
+			Timer("identitymesh_okta_call_latency").Record(c.Duration)
+		if !c.Rate.Known {
+			return
+		}
+		metrics.WithTags(map[string]string{"bucket": c.Rate.Bucket}).
+			Gauge("identitymesh_okta_rate_remaining").Update(float64(c.Rate.Remaining))
+		if c.Rate.Remaining*10 <= c.Rate.Limit {
+			s.log.Warn("Okta's rate limit is nearly used up", "bucket", c.Rate.Bucket,
+				"limit", c.Rate.Limit, "remaining", c.Rate.Remaining, "reset", c.Rate.Reset.UTC().Format(time.RFC3339))
+		}
+	}
+}
+
+// takeCalls returns the calls that no row of the mesh accounts for yet.
+func (s *session) takeCalls() mesh.Calls { return mesh.Calls{API: int(s.calls.Swap(0))} }
+
+// spent is the session's cost with the newest rate-limit state.
+func (s *session) spent() Cost {
+	c := s.cost
+	c.Rates = s.a.limits.of(s.def.Config.BaseURL()).Snapshot()
+	return c
+}

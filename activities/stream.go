@@ -1,0 +1,171 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/okta"
+)
+
+// stream is one walk over a list of Okta: how a page is fetched and how it is
+// written. T is a row.
+type stream[T any] struct {
+	name string
+	// fetch reads the page at next ("" is the first); failures counts the failed
+	// attempts since the last recorded page.
+	fetch func(ctx context.Context, next string, failures int) ([]T, *okta.Page, error)
+	write func(ctx context.Context, p mesh.Page, rows []T) (mesh.Progress, error)
+	// empty, when set, is the error of a walk that ends without a single row.
+	empty func() error
+}
+
+// goneError says that Okta no longer knows the object whose list is being read.
+type goneError struct{ err error }
+
+func (e *goneError) Error() string { return e.err.Error() }
+func (e *goneError) Unwrap() error { return e.err }
+
+// shortWait is the longest wait for a rate limit that an activity sits out itself;
+// a longer one goes to a workflow timer, so that no worker slot sleeps.
+const shortWait = 2 * time.Second
+
+// read reads and records up to maxPages pages of st, from its resume point on. It
+// returns early, without an error, when the rate limit asks for a long wait (then
+// the session's cost says how long), when a page fails after others were recorded,
+// and when the activity is to stop.
+func read[T any](ctx context.Context, s *session, st stream[T], maxPages int) (mesh.Progress, error) {
+	p, err := s.a.store.Claim(ctx, s.fence, st.name, s.owner)
+	if err != nil {
+		return p, storeError(err)
+	}
+	for recorded := 0; !p.Done && recorded < maxPages && !stopping(ctx); {
+		s.beat.at(st.name, p.Page+1, p.Seen)
+		next, err := page(ctx, s, st, p)
+		if err == nil {
+			p, recorded = next, recorded+1
+			continue
+		}
+		again, err := s.failed(ctx, st.name, err)
+		if err != nil || !again {
+			return p, err
+		}
+	}
+	if !p.Done && ctx.Err() != nil {
+		return p, ctx.Err()
+	}
+	return p, nil
+}
+
+// page fetches and records one page. A cancel does not tear it apart.
+func page[T any](ctx context.Context, s *session, st stream[T], p mesh.Progress) (mesh.Progress, error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	rows, page, err := st.fetch(ctx, p.Next, p.Failures)
+	if err != nil {
+		return p, err
+	}
+	if st.empty != nil && page.Next == "" && p.Seen+len(rows) == 0 {
+		return p, st.empty()
+	}
+	next, err := st.write(ctx, mesh.Page{
+		Stream: st.name,
+		Owner:  s.owner,
+		Number: p.Page + 1,
+		Next:   page.Next,
+		Done:   page.Next == "",
+		Date:   page.Date,
+		Calls:  s.takeCalls(),
+	}, rows)
+	if err != nil {
+		return p, storeError(err)
+	}
+	s.pages++
+	activity.GetMetricsHandler(ctx).Counter("identitymesh_pages").Inc(1)
+	activity.GetMetricsHandler(ctx).Counter("identitymesh_rows").Inc(int64(len(rows)))
+	s.log.Info("Page recorded", "stream", st.name, "page", next.Page, "rows", len(rows), "seen", next.Seen, "done", next.Done)
+	return next, nil
+}
+
+// failed decides what a failed page means: try again at once (after a short wait for
+// the rate limit), hand what was reached to the workflow (again false, no error), or
+// an error for Temporal.
+func (s *session) failed(ctx context.Context, name string, err error) (again bool, _ error) {
+	if e, ok := errors.AsType[*okta.RateLimitError](err); ok && e.Kind == okta.RetryLater {
+		return s.waitForBudget(ctx, name, e)
+	}
+	e, ok := errors.AsType[*okta.Error](err)
+	if !ok {
+		return false, err // the store, the mapping or a cancel; already translated
+	}
+	if e.Kind == okta.Gone {
+		return false, &goneError{err}
+	}
+	if perm := oktaError(err); perm != nil {
+		s.flush(ctx)
+		return false, perm
+	}
+	work, cancel := detach(ctx)
+	defer cancel()
+	failures, rerr := s.a.store.RecordFailure(work, s.fence, name, s.owner, s.takeCalls())
+	if rerr != nil {
+		return false, storeError(rerr)
+	}
+	s.log.Warn("A call to Okta failed", "stream", name, "failures", failures, "error", err.Error())
+	switch {
+	case failures > MaxRetries:
+		return false, permanentf(ErrGaveUp, "gave up on %s after %d retries: %v", name, MaxRetries, err)
+	case s.pages > 0:
+		return false, nil
+	default:
+		return false, retry(err, failures, e.RetryAfter)
+	}
+}
+
+// waitForBudget sits a short wait out and hands a long one to the workflow, with the
+// lease renewed to outlive it.
+func (s *session) waitForBudget(ctx context.Context, name string, e *okta.RateLimitError) (again bool, _ error) {
+	calls := s.takeCalls()
+	calls.Waits, calls.Waited = 1, e.Wait
+	s.cost.Waits++
+	s.log.Warn("Okta's rate limit is used up", "stream", name, "wait", e.Wait.String(), "concurrency", e.Concurrency)
+	activity.GetMetricsHandler(ctx).Counter("identitymesh_rate_limit_waits").Inc(1)
+	work, cancel := detach(ctx)
+	defer cancel()
+	if err := s.a.store.RecordCalls(work, s.fence, calls); err != nil {
+		return false, storeError(err)
+	}
+	if e.Wait > shortWait {
+		if err := s.a.store.Renew(work, s.fence, e.Wait+s.a.leaseTTL); err != nil {
+			return false, storeError(err)
+		}
+		s.cost.Wait = e.Wait
+		return false, nil
+	}
+	timer := time.NewTimer(e.Wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-activity.GetWorkerStopChannel(ctx):
+		return false, nil
+	}
+}
+
+// flush records the calls of a failed attempt, so that the run row stays honest.
+func (s *session) flush(ctx context.Context) {
+	calls := s.takeCalls()
+	if calls.API == 0 {
+		return
+	}
+	work, cancel := detach(ctx)
+	defer cancel()
+	if err := s.a.store.RecordCalls(work, s.fence, calls); err != nil {
+		s.log.Warn("Calls could not be added to the run row", "calls", calls.API, "error", err.Error())
+	}
+}

@@ -1,0 +1,169 @@
+package activities
+
+import (
+	"time"
+
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/okta"
+)
+
+// Every type here travels through Temporal: ids, counts and stamps only, never
+// profile data, never a token (design invariant 7).
+
+// Names of the mesh that workflows need; they import nothing below activities.
+type (
+	Fence      = mesh.Fence
+	Counts     = mesh.Counts
+	ObjectType = mesh.ObjectType
+	Outcome    = mesh.Outcome
+	Watermark  = mesh.Watermark
+	Rate       = okta.Rate
+)
+
+// The outcomes of a run.
+const (
+	Completed = mesh.Completed
+	Failed    = mesh.Failed
+	Cancelled = mesh.Cancelled
+)
+
+// BeginInput starts a run. RunID is the first Temporal run id of the workflow, so
+// it stays the same through retries and continue-as-new.
+type BeginInput struct {
+	Connector  string    `json:"connector"`
+	Mode       string    `json:"mode"`
+	RunID      string    `json:"runId"`
+	WorkflowID string    `json:"workflowId"`
+	Namespace  string    `json:"namespace"`
+	StartedAt  time.Time `json:"startedAt"`
+}
+
+// BeginResult is the fence and the plan of a run, or who holds the connector.
+type BeginResult struct {
+	Fence Fence `json:"fence"`
+	Plan  Plan  `json:"plan"`
+	// HeldBy names the run that is importing this connector now; then Fence and
+	// Plan are empty and the caller waits.
+	HeldBy string `json:"heldBy,omitempty"`
+}
+
+// Plan is what the definition asks of this run.
+type Plan struct {
+	// Revision is a digest of the definition: an activity that finds another one
+	// stops the run, since half a run under each would be neither.
+	Revision    string `json:"revision"`
+	Users       bool   `json:"users"`
+	Groups      bool   `json:"groups"`
+	Memberships bool   `json:"memberships"`
+	// MaxInFlight is the most calls to Okta at one time.
+	MaxInFlight int `json:"maxInFlight"`
+}
+
+// ReadsGroups says whether the group list is walked: to import it, or to know
+// whose members to read.
+func (p Plan) ReadsGroups() bool { return p.Groups || p.Memberships }
+
+// WalkInput asks for the next pages of a list.
+type WalkInput struct {
+	Fence    Fence `json:"fence"`
+	Plan     Plan  `json:"plan"`
+	MaxPages int   `json:"maxPages"`
+}
+
+// WalkResult is how far the walk is after an activity.
+type WalkResult struct {
+	Page int  `json:"page"` // pages recorded so far
+	Seen int  `json:"seen"` // rows recorded so far
+	Done bool `json:"done"`
+	// Mark is the walk's watermark: the Date of its first answer (design invariant 3).
+	Mark *time.Time `json:"mark,omitempty"`
+	Cost
+}
+
+// MembersInput asks for the members of the queued groups From..To.
+type MembersInput struct {
+	Fence    Fence `json:"fence"`
+	Plan     Plan  `json:"plan"`
+	From     int   `json:"from"`
+	To       int   `json:"to"`
+	MaxPages int   `json:"maxPages"`
+}
+
+// MembersResult is what an activity read of its range of groups.
+type MembersResult struct {
+	// Next is the first ordinal of the range still to be read; beyond To when all are.
+	Next  int `json:"next"`
+	Pages int `json:"pages"` // pages recorded by this activity
+	Seen  int `json:"seen"`  // members recorded by this activity
+	Cost
+}
+
+// Cost is what an activity used of Okta's budget.
+type Cost struct {
+	APICalls int `json:"apiCalls"`
+	Waits    int `json:"waits"`
+	// Wait, when not zero, is how long to wait for the rate limit before the next call.
+	Wait  time.Duration `json:"wait,omitempty"`
+	Rates []Rate        `json:"rates,omitempty"`
+}
+
+// LookUpInput asks for the look-up of staged deletes (design invariant 5).
+type LookUpInput struct {
+	Fence Fence `json:"fence"`
+	Plan  Plan  `json:"plan"`
+	// Acquitted is how many were found alive and in scope so far.
+	Acquitted int `json:"acquitted"`
+}
+
+// LookUpResult is how far the look-ups are.
+type LookUpResult struct {
+	Done      bool `json:"done"`
+	LookedUp  int  `json:"lookedUp"`
+	Acquitted int  `json:"acquitted"`
+	Cost
+}
+
+// SettleInput asks for the deletes and edges of a run to be written.
+type SettleInput struct {
+	Fence Fence `json:"fence"`
+	Plan  Plan  `json:"plan"`
+}
+
+// SettleResult counts what settling wrote.
+type SettleResult struct {
+	Objects int `json:"objects"`
+	Edges   int `json:"edges"`
+}
+
+// SweepResult counts the objects that the listings did not show.
+type SweepResult struct {
+	Users  int `json:"users"`
+	Groups int `json:"groups"`
+}
+
+// CommitInput ends a complete run. A nil mark leaves that key of the watermark as it was.
+type CommitInput struct {
+	Fence  Fence      `json:"fence"`
+	Users  *time.Time `json:"users,omitempty"`
+	Groups *time.Time `json:"groups,omitempty"`
+}
+
+// EndInput ends a run that did not complete.
+type EndInput struct {
+	RunID   string  `json:"runId"`
+	Outcome Outcome `json:"outcome"`
+	Message string  `json:"message"`
+}
+
+// RunResult is the run row as a workflow returns it.
+type RunResult struct {
+	RunID          string                `json:"runId"`
+	Connector      string                `json:"connector"`
+	Mode           string                `json:"mode"`
+	Outcome        Outcome               `json:"outcome"`
+	Counts         map[ObjectType]Counts `json:"counts"`
+	APICalls       int                   `json:"apiCalls"`
+	RateLimitWaits int                   `json:"rateLimitWaits"`
+	DurationMs     int64                 `json:"durationMs"`
+	Watermark      *Watermark            `json:"watermark"`
+}

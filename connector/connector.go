@@ -1,0 +1,180 @@
+// Package connector reads and checks the definition of an Okta connector: the
+// JSON of the runbook, Step 3.
+//
+// [Parse] reads a definition file, [FromParts] the columns in which the mesh keeps
+// it. Both are strict: a field that is unknown, written in another case, given
+// twice or of the wrong type is refused, and every problem is reported at once in
+// a [*ValidationError]. No message repeats a value of AuthJson, because somebody
+// may have pasted the token there.
+package connector
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// TypeOkta is the only connector type of this release.
+const TypeOkta = "Okta"
+
+// ModeAPIKey is the only authentication mode of this release: a static Okta API
+// token (SSWS), named by a secret reference.
+const ModeAPIKey = "ApiKey"
+
+// The values of [Config.ExternalIDAttribute].
+const (
+	ExternalIDIsID    = "id"    // Okta's immutable object id (recommended)
+	ExternalIDIsLogin = "login" // the sign-in name of users, which can change
+)
+
+// Limits and defaults of a definition.
+const (
+	DefaultPageSize = 200 // rows per page of users and groups
+	MinPageSize     = 1
+	MaxPageSize     = 200 // Okta's cap for users and its advice for groups (facts.md §1, §2)
+
+	// MaxInFlight is how many requests a run of one connector has open at Okta at the
+	// same time. It is not configurable yet.
+	MaxInFlight = 10
+)
+
+// Definition is one connector: the runbook's two JSON documents under a name.
+// The zero value is not valid; start from [Template] or [Parse].
+type Definition struct {
+	// Name identifies the connector in commands, workflow ids and the mesh: 1 to 63
+	// letters, digits, dots, underscores and dashes, the first a letter or digit.
+	Name string `json:"Name"`
+	// Type is [TypeOkta].
+	Type   string `json:"Type"`
+	Config Config `json:"ConfigJson"`
+	Auth   Auth   `json:"AuthJson"`
+}
+
+// Config is ConfigJson (runbook, Step 3). [Parse] fills in the defaults; a Config
+// made by hand has none.
+type Config struct {
+	// OrgDomain is the org's host name or IP address without a scheme, with a port
+	// where it is not the default one.
+	OrgDomain string `json:"OrgDomain"`
+	// UserSearchFilter is an Okta search expression that narrows the users; nil: all.
+	UserSearchFilter *string `json:"UserSearchFilter"`
+	// PageSize is the number of rows per page of users and groups, 1 to 200.
+	PageSize int `json:"PageSize"`
+	// ImportUsers, ImportGroups and ImportMemberships switch the passes; at least one
+	// is on.
+	ImportUsers       bool `json:"ImportUsers"`
+	ImportGroups      bool `json:"ImportGroups"`
+	ImportMemberships bool `json:"ImportMemberships"`
+	// ExternalIDAttribute is [ExternalIDIsID] or [ExternalIDIsLogin]. Groups always
+	// use the id.
+	ExternalIDAttribute string `json:"ExternalIdAttribute"`
+	// InsecureLoopback allows plain http, for a simulator, and only when the host of
+	// OrgDomain is a loopback address.
+	InsecureLoopback bool `json:"InsecureLoopback"`
+	// IgnoreForChanges names mesh attributes whose change alone makes no Update,
+	// such as lastLogin. See [Config.CheckAttributes].
+	IgnoreForChanges []string `json:"IgnoreForChanges"`
+}
+
+// Auth is AuthJson (runbook, Step 3). It holds a reference, never the token.
+type Auth struct {
+	// Mode is [ModeAPIKey].
+	Mode string `json:"Mode"`
+	// APIKey is the reference of the API token, such as secret://okta/contoso/apitoken.
+	APIKey string `json:"ApiKey"`
+}
+
+// DefaultConfig returns the runbook's defaults. OrgDomain has none.
+func DefaultConfig() Config {
+	return Config{
+		PageSize:            DefaultPageSize,
+		ImportUsers:         true,
+		ImportGroups:        true,
+		ImportMemberships:   true,
+		ExternalIDAttribute: ExternalIDIsID,
+		IgnoreForChanges:    []string{},
+	}
+}
+
+// Template returns the definition that `starter connector init` prints: the
+// defaults, for the org at domain, with the token stored under ref. It is not
+// validated.
+func Template(name, domain, ref string) Definition {
+	config := DefaultConfig()
+	config.OrgDomain = domain
+	return Definition{
+		Name:   name,
+		Type:   TypeOkta,
+		Config: config,
+		Auth:   Auth{Mode: ModeAPIKey, APIKey: ref},
+	}
+}
+
+// BaseURL returns the origin of the org's API, without a trailing slash:
+// https://…, or http://… with InsecureLoopback.
+func (c Config) BaseURL() string {
+	scheme := "https://"
+	if c.InsecureLoopback {
+		scheme = "http://"
+	}
+	return scheme + strings.ToLower(c.OrgDomain)
+}
+
+// CheckAttributes returns a [*ValidationError] when IgnoreForChanges names an
+// attribute that is not among known, the attributes that the import writes. The
+// caller passes them, because this package does not know the mapping.
+func (c Config) CheckAttributes(known []string) error {
+	var ps problems
+	for _, name := range c.IgnoreForChanges {
+		if slices.Contains(known, name) {
+			continue
+		}
+		hint := "the attributes are listed in the runbook, \"What gets synced\""
+		if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, name) }); i >= 0 {
+			hint = fmt.Sprintf("did you mean %q?", known[i])
+		}
+		ps.add("ConfigJson.IgnoreForChanges", "%s is no attribute of a user or group; %s", quote(name), hint)
+	}
+	return ps.err("")
+}
+
+// ConfigJSON returns the canonical ConfigJson: every field, in the runbook's
+// order, on one line.
+func (d *Definition) ConfigJSON() json.RawMessage { return compact(d.Config.canonical()) }
+
+// AuthJSON returns the canonical AuthJson on one line.
+func (d *Definition) AuthJSON() json.RawMessage { return compact(d.Auth) }
+
+// JSON returns the definition as a file for people: every field, indented, with a
+// final newline. [Parse] reads it back.
+func (d *Definition) JSON() []byte {
+	c := *d
+	c.Config = c.Config.canonical()
+	return encode(c, "  ")
+}
+
+// canonical makes an empty list [] instead of null, and the host lower-case, so
+// that one org has one spelling.
+func (c Config) canonical() Config {
+	if c.IgnoreForChanges == nil {
+		c.IgnoreForChanges = []string{}
+	}
+	c.OrgDomain = strings.ToLower(c.OrgDomain)
+	return c
+}
+
+func compact(v any) json.RawMessage { return bytes.TrimRight(encode(v, ""), "\n") }
+
+// encode writes v without HTML escapes: a filter's < and > stay readable.
+func encode(v any, indent string) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		panic(fmt.Sprintf("connector: strings, numbers and booleans always marshal: %v", err))
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,154 @@
+package connector
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+var (
+	namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+	identifier  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
+	// secretRef says what package secrets accepts; a test holds the two together.
+	secretRef    = regexp.MustCompile(`^secret://[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$`)
+	dotSegment   = regexp.MustCompile(`/\.{1,2}(/|$)`)
+	maxSecretRef = 200
+)
+
+// Validate checks the rules that hold for a definition however it was made.
+// [Parse] and [FromParts] have done so. It returns a [*ValidationError].
+func (d *Definition) Validate() error {
+	var ps problems
+	d.check(&ps)
+	return ps.err(d.Name)
+}
+
+func (d *Definition) check(ps *problems) {
+	if !ps.has("Name") && !namePattern.MatchString(d.Name) {
+		ps.add("Name", "must be 1 to 63 letters (a-z, A-Z), digits, dots, underscores and dashes, "+
+			"and begin with a letter or digit; %s is not", quote(d.Name))
+	}
+	if !ps.has("Type") && d.Type != TypeOkta {
+		ps.add("Type", "must be %q, not %s", TypeOkta, quote(d.Type))
+	}
+	d.Config.check(ps)
+	d.Auth.check(ps)
+}
+
+func (c *Config) check(ps *problems) {
+	const path = "ConfigJson."
+	loopback := false
+	if field := path + "OrgDomain"; !ps.has(field) {
+		var message string
+		if loopback, message = checkDomain(c.OrgDomain); message != "" {
+			ps.add(field, "%s", message)
+		}
+	}
+	if field := path + "UserSearchFilter"; c.UserSearchFilter != nil && !ps.has(field) {
+		if message := checkFilter(*c.UserSearchFilter); message != "" {
+			ps.add(field, "%s", message)
+		}
+	}
+	if field := path + "PageSize"; !ps.has(field) && (c.PageSize < MinPageSize || c.PageSize > MaxPageSize) {
+		ps.add(field, "must be from %d to %d, not %d", MinPageSize, MaxPageSize, c.PageSize)
+	}
+	if !c.ImportUsers && !c.ImportGroups && !c.ImportMemberships && !ps.has(path+"ImportUsers") {
+		ps.add(path+"ImportUsers", "is false, as are ImportGroups and ImportMemberships: "+
+			"nothing would be imported; set at least one of the three to true")
+	}
+	if field := path + "ExternalIdAttribute"; !ps.has(field) &&
+		c.ExternalIDAttribute != ExternalIDIsID && c.ExternalIDAttribute != ExternalIDIsLogin {
+		ps.add(field, "must be %q or %q, not %s", ExternalIDIsID, ExternalIDIsLogin, quote(c.ExternalIDAttribute))
+	}
+	if field := path + "InsecureLoopback"; c.InsecureLoopback && !loopback &&
+		!ps.has(field) && !ps.has(path+"OrgDomain") {
+		ps.add(field, "may be true only when OrgDomain is a loopback address (localhost, 127.0.0.1, [::1]): "+
+			"the API token must not travel unencrypted; set it to false")
+	}
+	c.checkIgnored(ps)
+}
+
+func (c *Config) checkIgnored(ps *problems) {
+	const field = "ConfigJson.IgnoreForChanges"
+	if ps.has(field) {
+		return
+	}
+	for i, name := range c.IgnoreForChanges {
+		switch {
+		case !identifier.MatchString(name):
+			ps.add(field, "entry %d must be the name of a mesh attribute, such as \"lastLogin\"; %s is none", i+1, quote(name))
+		case slices.Contains(c.IgnoreForChanges[:i], name):
+			ps.add(field, "names %s more than once", quote(name))
+		}
+	}
+}
+
+// checkFilter refuses what Okta would refuse anyway and, because the import also
+// asks "(filter) and id eq …", a filter that would break out of the parentheses.
+// It leaves the grammar to Okta.
+func checkFilter(f string) string {
+	if strings.TrimSpace(f) == "" {
+		return "is empty; use null to import all users"
+	}
+	if strings.ContainsFunc(f, unicode.IsControl) {
+		return "holds a line break or another control character; write the expression on one line"
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(f); i++ {
+		switch c := f[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '(':
+			depth++
+		case c == ')':
+			if depth--; depth < 0 {
+				return "closes a parenthesis that it did not open"
+			}
+		}
+	}
+	switch {
+	case quoted:
+		return "has a quote that is not closed"
+	case depth > 0:
+		return "has a parenthesis that is not closed"
+	}
+	return ""
+}
+
+// check never shows a value: somebody may have pasted the token into any field.
+func (a *Auth) check(ps *problems) {
+	if field := "AuthJson.Mode"; !ps.has(field) && a.Mode != ModeAPIKey {
+		if strings.HasPrefix(strings.ToLower(a.Mode), "oauth") {
+			ps.add(field, "must be %q: OAuth service apps are not supported by this release", ModeAPIKey)
+		} else {
+			ps.add(field, "must be %q, the only mode of this release", ModeAPIKey)
+		}
+	}
+	if field := "AuthJson.ApiKey"; !ps.has(field) {
+		if message := checkRef(a.APIKey); message != "" {
+			ps.add(field, "%s", message)
+		}
+	}
+}
+
+func checkRef(ref string) string {
+	const form = "such as secret://okta/contoso/apitoken"
+	switch {
+	case strings.TrimSpace(ref) == "":
+		return "is empty; it must be the reference of the API token, " + form
+	case !strings.HasPrefix(ref, "secret://"):
+		return "must be a secret reference, " + form + ", never the token itself: " +
+			"store the token with `starter secret set REF` and write the reference here. " +
+			"If this was a real token, revoke it in Okta (Security, API, Tokens)"
+	case len(ref) > maxSecretRef:
+		return "is too long: a secret reference has at most 200 characters"
+	case !secretRef.MatchString(ref) || dotSegment.MatchString(ref):
+		return "is no secret reference: after secret:// come two or more parts of " +
+			"letters, digits, dots, underscores and dashes, separated by /, " + form
+	}
+	return ""
+}

@@ -1,0 +1,259 @@
+// Package integration runs the built binaries against each other: a real Temporal
+// server, real worker and starter processes, the simulated org. Its tests kill them.
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/identitymesh/okta-connector/internal/stack"
+	"github.com/identitymesh/okta-connector/okta/oktasim"
+)
+
+// temporal is the server that all tests share; each test has its own task queue,
+// database, org and worker.
+var temporal stack.Stack
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		bin := os.Getenv("IDENTITYMESH_BIN")
+		if bin == "" {
+			bin = filepath.Join("..", "bin")
+		}
+		abs, err := filepath.Abs(bin)
+		if err == nil {
+			_, err = os.Stat(filepath.Join(abs, "temporal-dev"))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "SKIPPED: the integration tests need the built binaries; run `make test`, or `make build` first:", err)
+			if os.Getenv("CI") != "" {
+				return 1
+			}
+			return 0
+		}
+		dir, err := os.MkdirTemp("", "identitymesh-integration-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+		temporal = stack.Stack{Bin: abs, Dir: dir}
+		if _, err := temporal.Temporal(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer temporal.Close() //nolint:errcheck // the tests are over
+		return m.Run()
+	}())
+}
+
+// world is one test's own org, mesh and task queue.
+type world struct {
+	*testing.T
+	stack *stack.Stack
+	sim   *oktasim.Server
+	data  *oktasim.Org
+	addr  string // host:port of the simulated org
+	queue string
+	cfg   map[string]any
+}
+
+// newWorld serves org and defines connector "contoso" over it. cfg overrides fields
+// of ConfigJson.
+func newWorld(t *testing.T, c oktasim.Config, cfg map[string]any) *world {
+	t.Helper()
+	w := &world{
+		T:     t,
+		stack: &stack.Stack{Bin: temporal.Bin, Dir: t.TempDir(), TemporalAddr: temporal.TemporalAddr},
+		sim:   oktasim.New(c),
+		data:  c.Org,
+		queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-"),
+		cfg:   cfg,
+	}
+	server := httptest.NewServer(w.sim)
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { require.NoError(t, w.stack.Close()) })
+	w.addr = strings.TrimPrefix(server.URL, "http://")
+	w.ok(w.starter("oktasim-token\n", "secret", "set", "secret://okta/contoso/apitoken"))
+	w.define(nil)
+	return w
+}
+
+// generated is an org of the given size.
+func generated(t *testing.T, users, groups int) *oktasim.Org {
+	t.Helper()
+	org, err := oktasim.Generate(oktasim.Spec{Users: users, Groups: groups, Seed: 7, Now: time.Now()})
+	require.NoError(t, err)
+	return org
+}
+
+// org is the simulated org's state.
+func (w *world) org() *oktasim.Org { return w.data }
+
+// define applies the connector, with overrides.
+func (w *world) define(over map[string]any) {
+	w.Helper()
+	config := map[string]any{"OrgDomain": w.addr, "InsecureLoopback": true}
+	for _, m := range []map[string]any{w.cfg, over} {
+		for k, v := range m {
+			config[k] = v
+		}
+	}
+	b, err := json.Marshal(map[string]any{
+		"Name": "contoso", "Type": "Okta", "ConfigJson": config,
+		"AuthJson": map[string]any{"Mode": "ApiKey", "ApiKey": "secret://okta/contoso/apitoken"},
+	})
+	require.NoError(w, err)
+	w.ok(w.starter(string(b), "connector", "apply", "-f", "-"))
+}
+
+func (w *world) env() []string { return []string{"IDENTITYMESH_TASK_QUEUE=" + w.queue} }
+
+// worker starts a worker process.
+func (w *world) worker() *stack.Process {
+	w.Helper()
+	p, err := w.stack.Worker(w.Context(), w.env(), "--metrics-addr", "")
+	require.NoError(w, err)
+	return p
+}
+
+// starter runs one starter command.
+func (w *world) starter(stdin string, args ...string) stack.Result {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), 2*time.Minute)
+	defer cancel()
+	r, err := w.stack.Starter(ctx, w.env(), stdin, args...)
+	require.NoError(w, err, "starter %v\n%s", args, r.Stderr)
+	return r
+}
+
+// ok requires that a command succeeded and returns its standard output.
+func (w *world) ok(r stack.Result) string {
+	w.Helper()
+	require.Zero(w, r.Code, "%s\n%s", r.Stdout, r.Stderr)
+	return r.Stdout
+}
+
+// runRow is what `run --wait -o json` prints.
+type runRow struct {
+	RunID          string            `json:"runId"`
+	Mode           string            `json:"mode"`
+	Outcome        string            `json:"outcome"`
+	Error          string            `json:"error"`
+	Counts         map[string]counts `json:"counts"`
+	APICalls       int               `json:"apiCalls"`
+	RateLimitWaits int               `json:"rateLimitWaits"`
+	DurationMs     int64             `json:"durationMs"`
+	Watermark      *struct {
+		U string `json:"u"`
+		G string `json:"g"`
+	} `json:"watermark"`
+}
+
+type counts struct{ Seen, Added, Updated, Deleted, Unchanged int }
+
+// run imports and waits; the outcome may be anything.
+func (w *world) run() (runRow, stack.Result) {
+	w.Helper()
+	r := w.starter("", "run", "contoso", "--mode", "full", "--wait", "-o", "json")
+	var row runRow
+	require.NoError(w, json.Unmarshal([]byte(r.Stdout), &row), "%q\n%s", r.Stdout, r.Stderr)
+	return row, r
+}
+
+// completed imports and requires that the run completed.
+func (w *world) completed() runRow {
+	w.Helper()
+	row, r := w.run()
+	require.Equal(w, "Completed", row.Outcome, "%+v\n%s", row, r.Stderr)
+	require.Zero(w, r.Code)
+	return row
+}
+
+// start begins an import and returns its run id.
+func (w *world) start() string {
+	w.Helper()
+	var started struct{ RunID string }
+	require.NoError(w, json.Unmarshal([]byte(w.ok(w.starter("", "run", "contoso", "--mode", "full"))), &started))
+	return started.RunID
+}
+
+// wait polls until a run has ended.
+func (w *world) wait(runID string) runRow {
+	w.Helper()
+	var row runRow
+	require.Eventually(w, func() bool {
+		r := w.starter("", "runs", "show", runID, "-o", "json")
+		return r.Code == 0 && json.Unmarshal([]byte(r.Stdout), &row) == nil && row.Outcome != ""
+	}, time.Minute, 100*time.Millisecond)
+	return row
+}
+
+type object struct {
+	Type, ExternalID, State string
+	Attributes              map[string]any
+}
+
+type change struct {
+	Seq        int
+	Op         string
+	Type       string
+	ExternalID string
+	Attributes map[string]any
+	Changed    []string
+	Reason     string
+	RunID      string
+}
+
+// objects returns the mesh's live objects by type and external id.
+func (w *world) objects() map[string]object {
+	w.Helper()
+	all := make(map[string]object)
+	for _, o := range lines[object](w, w.ok(w.starter("", "objects", "contoso", "-o", "jsonl"))) {
+		key := o.Type + " " + o.ExternalID
+		require.NotContains(w, all, key, "an object is in the mesh once")
+		require.Equal(w, "live", o.State)
+		all[key] = o
+	}
+	return all
+}
+
+// changes returns the feed after since and requires that it has no gap.
+func (w *world) changes(since int) []change {
+	w.Helper()
+	rows := lines[change](w, w.ok(w.starter("", "changes", "contoso", "--since", fmt.Sprint(since), "-o", "jsonl")))
+	for i, c := range rows {
+		require.Equal(w, since+i+1, c.Seq, "the feed has no gap")
+	}
+	return rows
+}
+
+func lines[T any](t require.TestingT, text string) []T {
+	var rows []T
+	dec := json.NewDecoder(strings.NewReader(text))
+	for dec.More() {
+		var row T
+		require.NoError(t, dec.Decode(&row))
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// client reaches the shared Temporal server.
+func (w *world) client() client.Client {
+	w.Helper()
+	c, err := client.Dial(client.Options{HostPort: temporal.TemporalAddr})
+	require.NoError(w, err)
+	w.Cleanup(c.Close)
+	return c
+}

@@ -1,0 +1,143 @@
+package okta
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Kind says what the caller should do about an [Error]. The zero value is
+// Permanent: the same call would fail again.
+type Kind int
+
+// The kinds.
+const (
+	// Permanent needs a person or another request.
+	Permanent Kind = iota
+	// RetryLater may pass by itself; see [Error.RetryAfter] and [Error.SmallerPage].
+	RetryLater
+	// Gone means that Okta answered 404 E0000007 for the object [Error.ObjectID].
+	Gone
+	// Conflict means that the request contradicts the state of the object (409, 412).
+	Conflict
+)
+
+// String returns "permanent", "retry later", "gone" or "conflict".
+func (k Kind) String() string {
+	switch k {
+	case Permanent:
+		return "permanent"
+	case RetryLater:
+		return "retry later"
+	case Gone:
+		return "gone"
+	case Conflict:
+		return "conflict"
+	default:
+		return fmt.Sprintf("Kind(%d)", int(k))
+	}
+}
+
+// MaxRetryAfter is the longest explicit Retry-After that is waited for. A longer
+// one makes the error Permanent: it "is treated as a control-plane issue worth
+// surfacing" (runbook, Throttling and rate limits).
+const MaxRetryAfter = 30 * time.Second
+
+// Error is every error of a call, except the cancellation of the caller's own
+// context, which is returned as it is. It holds no token, no query string and no
+// profile data. A 429 and a call that was not sent because its bucket is used up
+// are a [RateLimitError], which is found as *Error too.
+type Error struct {
+	Kind     Kind
+	Method   string
+	Endpoint string // the template, such as "/api/v1/groups/{id}/users"
+	Host     string // the org's host
+	ObjectID string // the user or group that the call asked for, "" without one
+	Status   int    // 0 when no answer arrived
+	Code     string // Okta's errorCode, such as "E0000011"
+	Summary  string // Okta's errorSummary
+	Causes   []string
+	// RequestID is X-Okta-Request-Id, else Okta's errorId.
+	RequestID string
+	// RetryAfter is how long to wait before the next try; 0 when the answer does not say.
+	RetryAfter time.Duration
+	// Explicit says that RetryAfter comes from a Retry-After header.
+	Explicit bool
+	// SmallerPage says that the same list with a smaller limit may succeed, whatever
+	// the Kind: Okta timed out (facts.md §3), or the answer was too large.
+	SmallerPage bool
+	// Err is the cause, nil when Okta's answer is the cause.
+	Err error
+
+	detail string // what is wrong with the answer
+	remedy string
+}
+
+// Error names the endpoint, the status, Okta's code, summary and causes, the
+// request id, and the remedy of the runbook's Troubleshooting.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "okta: %s %s", e.Method, e.Endpoint)
+	if e.ObjectID != "" {
+		fmt.Fprintf(&b, " (%s)", e.ObjectID)
+	}
+	if e.Host != "" {
+		fmt.Fprintf(&b, " at %s", e.Host)
+	}
+	if e.Status != 0 && e.Status != http.StatusOK {
+		fmt.Fprintf(&b, ": %s", strings.TrimSpace(fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))))
+	}
+	if okta := strings.TrimSpace(e.Code + " " + e.Summary); okta != "" {
+		fmt.Fprintf(&b, ": %s", okta)
+	}
+	if len(e.Causes) > 0 {
+		fmt.Fprintf(&b, " (%s)", strings.Join(e.Causes, "; "))
+	}
+	if e.detail != "" {
+		fmt.Fprintf(&b, ": %s", e.detail)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	if e.RequestID != "" {
+		fmt.Fprintf(&b, " [request %s]", e.RequestID)
+	}
+	if e.remedy != "" {
+		fmt.Fprintf(&b, ": %s", e.remedy)
+	}
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// APIError is [Error] under the name that lets [RateLimitError] embed it.
+type APIError = Error
+
+// RateLimitError says that Okta's rate limit is used up: a 429, or a call that was
+// not sent at all because its bucket is known to be empty (then Status is 0). Its
+// Kind is RetryLater, but Permanent when an explicit Retry-After is longer than
+// [MaxRetryAfter]: look at Kind before waiting.
+type RateLimitError struct {
+	APIError
+	// Wait is how long to wait: the Retry-After header when there is one, else the
+	// reset minus the server's Date plus a second, from 1 s to 5 min (10 s when the
+	// answer does not say). It equals RetryAfter.
+	Wait time.Duration
+	// Concurrency says that too many calls were in flight, rather than too many a
+	// minute; Wait is then 1 s to 10 s with jitter.
+	Concurrency bool
+}
+
+// Unwrap returns the embedded [Error], so that errors.As finds it.
+func (e *RateLimitError) Unwrap() error { return &e.APIError }
+
+// timeoutError is the end of the per-call time-out. It is not
+// context.DeadlineExceeded, which a caller would take for the end of its own.
+type timeoutError struct{ after time.Duration }
+
+func (e timeoutError) Error() string { return fmt.Sprintf("no complete answer within %s", e.after) }
+
+// Timeout makes it a net.Error-like time-out.
+func (e timeoutError) Timeout() bool { return true }

@@ -1,0 +1,295 @@
+package okta
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Page is what an answer tells besides its rows. It is not nil whenever an answer
+// arrived, also beside an error.
+type Page struct {
+	// Next is the absolute URL of the next page, "" on the last one. It is opaque and
+	// was checked to be of the org's origin.
+	Next string
+	// Date is the server's Date header, zero without one.
+	Date      time.Time
+	Rate      Rate
+	RequestID string // X-Okta-Request-Id, "" without one
+	Status    int
+}
+
+// trimHeader makes Okta leave out what this client drops anyway. "The performance
+// optimization will only be applied when all three parameters are passed"
+// (facts.md §1); the spelling is Okta's.
+const trimHeader = `application/json; okta-response="omitCredentials,omitCredentialsLinks, omitTransitioningToStatus"`
+
+// endpoint is a kind of call.
+type endpoint struct {
+	template string // for errors and metrics: no ids, no query
+	bucket   string // of the rate limit (facts.md §5)
+	list     bool
+	users    bool // answers with user objects
+}
+
+// request is one call: the first page is built from path and query, a further one is next.
+type request struct {
+	endpoint
+	id    string // of the path, "" without one
+	path  string
+	query url.Values
+	next  string
+}
+
+func setLimit(q url.Values, limit int) {
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+}
+
+// list reads one page of T.
+func list[T any](ctx context.Context, c *Client, r request, check func(*T) (id, problem string)) ([]T, *Page, error) {
+	var rows []T
+	page, err := c.do(ctx, r, func(dec *json.Decoder) (err error) {
+		rows, err = decodeList(dec, check)
+		return err
+	})
+	if err != nil {
+		return nil, page, err
+	}
+	return rows, page, nil
+}
+
+// single reads one T, which must have the id that was asked for.
+func single[T any](ctx context.Context, c *Client, r request, check func(*T) (id, problem string)) (*T, *Page, error) {
+	var object *T
+	page, err := c.do(ctx, r, func(dec *json.Decoder) (err error) {
+		object, err = decodeObject(dec, r.id, check)
+		return err
+	})
+	if err != nil {
+		return nil, page, err
+	}
+	return object, page, nil
+}
+
+// do makes at most one HTTP exchange.
+func (c *Client) do(ctx context.Context, r request, decode func(*json.Decoder) error) (*Page, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	target, err := c.target(r)
+	if err != nil {
+		return nil, err
+	}
+	if wait, rate, ok := c.limits.admit(r.bucket); !ok {
+		return nil, c.exhausted(r, wait, rate)
+	}
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	start := time.Now()
+	x := &exchange{Client: c, request: r, target: target, caller: ctx, call: callCtx}
+	page, err := x.run(decode)
+	if c.onCall != nil {
+		call := Call{Method: http.MethodGet, Endpoint: r.template, Duration: time.Since(start), Err: err}
+		if page != nil {
+			call.Status, call.Rate, call.RequestID = page.Status, page.Rate, page.RequestID
+		}
+		c.onCall(call)
+	}
+	return page, err
+}
+
+// target returns the URL of a request.
+func (c *Client) target(r request) (*url.URL, error) {
+	// An empty id or a dot would turn the path into another one.
+	if strings.Contains(r.template, "{id}") && (r.id == "" || r.id == "." || r.id == "..") {
+		return nil, c.failure(r, "the id is empty or a dot")
+	}
+	if r.next == "" {
+		u, err := c.base.Parse(r.path)
+		if err != nil {
+			return nil, c.failure(r, "the id cannot stand in a URL")
+		}
+		u.RawQuery = r.query.Encode()
+		return u, nil
+	}
+	u, err := url.Parse(r.next)
+	if err != nil {
+		return nil, c.failure(r, "the next link is no valid URL")
+	}
+	if problem := c.foreign(u); problem != "" {
+		return nil, c.failure(r, problem)
+	}
+	return u, nil
+}
+
+// foreign says why a URL may not be sent the token, "" when it may.
+func (c *Client) foreign(u *url.URL) string {
+	if u.User == nil && u.Opaque == "" && sameOrigin(u, c.base) {
+		return ""
+	}
+	host := c.tidy(u.Scheme+"://"+u.Host, maxQuote)
+	if u.User != nil {
+		host += " with a user name"
+	}
+	return fmt.Sprintf("the next link points to %s, not to %s://%s: refused, it would give the token away",
+		host, c.base.Scheme, c.base.Host)
+}
+
+// failure starts a permanent error about a call.
+func (c *Client) failure(r request, detail string) *Error {
+	return &Error{
+		Kind: Permanent, Method: http.MethodGet, Endpoint: r.template, Host: c.base.Host,
+		ObjectID: c.tidy(r.id, maxQuote), detail: detail,
+	}
+}
+
+// exhausted is the error of a call that is not sent.
+func (c *Client) exhausted(r request, wait time.Duration, rate Rate) error {
+	e := c.failure(r, fmt.Sprintf("not sent: the %d calls of this window are used up, wait %s", rate.Limit, wait.Round(time.Second)))
+	e.Kind, e.RetryAfter = RetryLater, wait
+	return &RateLimitError{APIError: *e, Wait: wait}
+}
+
+// exchange is one HTTP exchange.
+type exchange struct {
+	*Client
+	request
+	target *url.URL
+	caller context.Context // of the caller
+	call   context.Context // with the time-out of this call
+}
+
+func (x *exchange) run(decode func(*json.Decoder) error) (*Page, error) {
+	req, err := http.NewRequestWithContext(x.call, http.MethodGet, x.target.String(), nil)
+	if err != nil {
+		return nil, x.failure(x.request, "the request cannot be built")
+	}
+	req.URL = x.target // as given, not as printed
+	x.authorize(req.Header)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", x.userAgent)
+	if x.users {
+		req.Header.Set("Content-Type", trimHeader)
+	}
+	resp, err := x.http.Do(req)
+	if err != nil {
+		return nil, x.transportError(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+
+	page := &Page{
+		Status:    resp.StatusCode,
+		Rate:      readRate(resp.Header, x.bucket),
+		RequestID: x.tidy(resp.Header.Get("X-Okta-Request-Id"), maxQuote),
+	}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		page.Date = date
+	}
+	x.limits.observe(page.Rate, page.Date)
+	if resp.StatusCode != http.StatusOK {
+		return page, x.refusal(resp, page)
+	}
+	if err := x.readNext(resp.Header, page); err != nil {
+		return page, err
+	}
+	b := &body{r: resp.Body, left: MaxResponseBytes}
+	dec := json.NewDecoder(b)
+	dec.UseNumber()
+	if err := decode(dec); err != nil {
+		page.Next = ""
+		return page, x.bodyError(err, b, page)
+	}
+	return page, nil
+}
+
+// readNext checks the next link of an answer as soon as it arrives.
+func (x *exchange) readNext(h http.Header, page *Page) error {
+	if !x.list {
+		return nil
+	}
+	fail := func(kind Kind, detail string) error {
+		e := x.answered(page, detail)
+		e.Kind = kind
+		return e
+	}
+	target, err := nextLink(h.Values("Link"))
+	if err != nil {
+		return fail(RetryLater, err.Error())
+	}
+	if target == "" {
+		return nil
+	}
+	u, err := x.target.Parse(target)
+	if err != nil {
+		return fail(Permanent, "the next link is no valid URL")
+	}
+	if problem := x.foreign(u); problem != "" {
+		return fail(Permanent, problem)
+	}
+	if sameRequest(u, x.target) {
+		return fail(Permanent, "the next link repeats itself: the listing would never end")
+	}
+	if x.scrub(target) != target {
+		return fail(Permanent, "the next link holds the token: refused, it would be stored")
+	}
+	// The URL is opaque: its spelling is kept, unless it was relative.
+	page.Next = target
+	if given, err := url.Parse(target); err != nil || !given.IsAbs() {
+		page.Next = u.String()
+	}
+	return nil
+}
+
+// answered starts a permanent error about an answer.
+func (x *exchange) answered(page *Page, detail string) *Error {
+	e := x.failure(x.request, detail)
+	e.Status, e.RequestID = page.Status, page.RequestID
+	return e
+}
+
+// body reads an answer up to a size limit and remembers how it began and ended.
+type body struct {
+	r    io.Reader
+	left int64
+	head []byte
+	err  error
+}
+
+// maxHead is how much of a body is kept to quote from.
+const maxHead = 4 << 10
+
+var errTooLarge = fmt.Errorf("the answer is larger than %d MiB", MaxResponseBytes>>20)
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		// One byte more tells an answer of exactly the limit from a larger one.
+		var one [1]byte
+		n, err := b.r.Read(one[:])
+		switch {
+		case n > 0:
+			b.err = errTooLarge
+		case err != nil:
+			b.err = err
+		default:
+			return 0, nil
+		}
+		return 0, b.err
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	if room := maxHead - len(b.head); room > 0 {
+		b.head = append(b.head, p[:min(n, room)]...)
+	}
+	if err != nil {
+		b.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/secrets"
+)
+
+// cli is what the commands need of the world. Tests give their own.
+type cli struct {
+	stdin  io.Reader
+	stdout *output
+	stderr io.Writer
+	tty    terminal
+
+	openStore   func(ctx context.Context) (mesh.Store, error)
+	openSecrets func(store mesh.Store) (secretStore, error)
+	// dial connects to Temporal; an empty namespace means the environment's.
+	dial      func(ctx context.Context, namespace string) (temporalClient, error)
+	taskQueue func() string
+	now       func() time.Time
+
+	// acting is set when a command's own code starts; an earlier error is about the
+	// command line.
+	acting bool
+}
+
+// temporalClient is the part of Temporal's client that the commands use.
+type temporalClient interface {
+	ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
+	GetWorkflow(ctx context.Context, workflowID, runID string) client.WorkflowRun
+	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
+	CancelWorkflow(ctx context.Context, workflowID, runID string) error
+	QueryWorkflow(ctx context.Context, workflowID, runID, queryType string, args ...any) (converter.EncodedValue, error)
+	ListWorkflow(ctx context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
+	Close()
+}
+
+// secretStore is the part of package secrets that the commands use. They store and
+// delete values; none reads one.
+type secretStore interface {
+	Set(ctx context.Context, ref secrets.Ref, value []byte) error
+	Delete(ctx context.Context, ref secrets.Ref) error
+}
+
+var _ temporalClient = client.Client(nil)
+
+// newCLI returns the cli of this process.
+func newCLI() *cli {
+	return &cli{
+		stdin:       os.Stdin,
+		stdout:      &output{w: os.Stdout},
+		stderr:      os.Stderr,
+		tty:         osTerminal{},
+		openStore:   app.OpenStore,
+		openSecrets: func(s mesh.Store) (secretStore, error) { return app.OpenSecrets(s) },
+		dial:        dialTemporal,
+		taskQueue:   app.TaskQueue,
+		now:         time.Now,
+	}
+}
+
+func dialTemporal(ctx context.Context, namespace string) (temporalClient, error) {
+	// The client's own chatter is of no use to an operator; its errors come back as errors.
+	logger, err := app.NewLogger("error", "console")
+	if err != nil {
+		return nil, err
+	}
+	o, err := app.TemporalOptions(app.TemporalLogger(logger))
+	if err != nil {
+		return nil, err
+	}
+	if namespace != "" {
+		o.Namespace = namespace
+	}
+	return app.DialTemporal(ctx, o, 0)
+}
+
+// run executes one command line and returns the exit code.
+func (c *cli) run(ctx context.Context, args []string) int {
+	root := newRoot(c)
+	root.SetArgs(args)
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	return c.finish(ctx, cmd, err)
+}
+
+// withStore runs f with the mesh open.
+func (c *cli) withStore(ctx context.Context, f func(mesh.Store) error) error {
+	store, err := c.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	err = f(store)
+	if cerr := store.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// withTemporal runs f with a client of the namespace, "" meaning the environment's.
+func (c *cli) withTemporal(ctx context.Context, namespace string, f func(temporalClient) error) error {
+	t, err := c.dial(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	return f(t)
+}
+
+// output is standard output. It remembers the first error, so that printing code
+// need not check every write, and whether that was a reader gone away.
+type output struct {
+	w      io.Writer
+	err    error
+	broken bool // the reader closed the pipe
+}
+
+// Write fails at once after the first failure.
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.err = err
+		o.broken = errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe)
+	}
+	return n, err
+}

@@ -1,0 +1,351 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/identitymesh/okta-connector/connector"
+	"github.com/identitymesh/okta-connector/mapping"
+	"github.com/identitymesh/okta-connector/mesh"
+)
+
+func newConnectorCommand(c *cli) *cobra.Command {
+	return c.group(&cobra.Command{
+		Use:   "connector",
+		Short: "Define, list, show and delete connectors",
+		Example: `  starter connector init --domain contoso.okta.com > contoso.json
+  starter connector apply -f contoso.json
+  starter connector list`,
+	}, newConnectorInit(c), newConnectorApply(c), newConnectorList(c), newConnectorShow(c), newConnectorDelete(c))
+}
+
+// maxDefinition is far more than any definition needs.
+const maxDefinition = 1 << 20
+
+func newConnectorApply(c *cli) *cobra.Command {
+	var file string
+	var out *formatFlag
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE|-",
+		Short: "Create or change a connector from a definition file",
+		Long: `Create or change a connector from a definition file (runbook, Step 3).
+
+The file is checked strictly: an unknown field, a wrong type or a value out of range
+is an error that names the field, and nothing is changed. What is left out has the
+runbook's default. A run that is under way stops when its definition changes.`,
+		Example: `  starter connector apply -f contoso.json
+  starter connector init --domain contoso.okta.com | starter connector apply -f -
+  starter connector show contoso -o json | sed 's/"PageSize": 200/"PageSize": 100/' | starter connector apply -f -`,
+		Args: noArgs("the file goes with -f"),
+		RunE: c.action(func(ctx context.Context, _ []string) error {
+			if file == "" {
+				return usagef("name the definition file with -f FILE, or -f - for standard input")
+			}
+			text, err := c.readDefinition(ctx, file)
+			if err != nil {
+				return err
+			}
+			return c.withStore(ctx, func(store mesh.Store) error { return c.applyConnector(ctx, store, text, out.value) })
+		}),
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "the definition file; - reads standard input")
+	out = addFormat(cmd, table, asJSON)
+	return cmd
+}
+
+func (c *cli) readDefinition(ctx context.Context, file string) ([]byte, error) {
+	var r io.Reader = c.stdin
+	if file != "-" {
+		f, err := os.Open(file) // #nosec G304 -- the operator names the file to read
+		if err != nil {
+			return nil, fmt.Errorf("read the definition: %w", err)
+		}
+		defer func() { _ = f.Close() }() // read only
+		r = f
+	}
+	text, err := await(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxDefinition+1)) })
+	if err != nil {
+		return nil, fmt.Errorf("read the definition %s: %w", file, err)
+	}
+	if len(text) > maxDefinition {
+		return nil, fmt.Errorf("the definition %s is larger than %d bytes: is this the right file?", file, maxDefinition)
+	}
+	return text, nil
+}
+
+// checkDefinition parses a definition and checks what package connector cannot know.
+func checkDefinition(text []byte) (*connector.Definition, error) {
+	def, err := connector.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if err := def.Config.CheckAttributes(slices.Concat(mapping.UserAttributes(), mapping.GroupAttributes())); err != nil {
+		return nil, err
+	}
+	return def, nil
+}
+
+func (c *cli) applyConnector(ctx context.Context, store mesh.Store, text []byte, f format) error {
+	def, err := checkDefinition(text)
+	if err != nil {
+		return err
+	}
+	next := mesh.Connector{Name: def.Name, Type: def.Type, ConfigJSON: def.ConfigJSON(), AuthJSON: def.AuthJSON()}
+	before, err := store.Connector(ctx, def.Name)
+	if _, unknown := errors.AsType[*mesh.NotFoundError](err); err != nil && !unknown {
+		return err
+	}
+	result := "unchanged"
+	if before == nil || !sameDefinition(*before, next) {
+		created, err := store.ApplyConnector(ctx, next)
+		if err != nil {
+			return err
+		}
+		result = "updated"
+		if created {
+			result = "created"
+		}
+	}
+	if err := c.noteMissingSecret(ctx, store, def); err != nil {
+		return err
+	}
+	if f == asJSON {
+		return printJSON(c.stdout, struct {
+			Name   string `json:"name"`
+			Result string `json:"result"`
+		}{def.Name, result})
+	}
+	_, err = fmt.Fprintf(c.stdout, "connector %s %s\n", def.Name, result)
+	return err
+}
+
+// sameDefinition compares what apply writes. Stored JSON may be spaced differently
+// after an edit in SQL.
+func sameDefinition(a, b mesh.Connector) bool {
+	return a.Type == b.Type && sameJSON(a.ConfigJSON, b.ConfigJSON) && sameJSON(a.AuthJSON, b.AuthJSON)
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y bytes.Buffer
+	if json.Compact(&x, a) != nil || json.Compact(&y, b) != nil {
+		return false
+	}
+	return bytes.Equal(x.Bytes(), y.Bytes())
+}
+
+// noteMissingSecret reminds the operator of a token that is not stored yet.
+func (c *cli) noteMissingSecret(ctx context.Context, store mesh.Store, def *connector.Definition) error {
+	_, err := store.GetSecret(ctx, def.Auth.APIKey)
+	if _, missing := errors.AsType[*mesh.NotFoundError](err); missing {
+		c.notef("note: %s is not stored yet; store it with: starter secret set %s", def.Auth.APIKey, def.Auth.APIKey)
+		return nil
+	}
+	return err
+}
+
+// connectorRow is a connector in `connector list -o json`.
+type connectorRow struct {
+	Name      string                  `json:"name"`
+	Type      string                  `json:"type"`
+	OrgDomain string                  `json:"orgDomain"`
+	Live      map[mesh.ObjectType]int `json:"live"`
+	CreatedAt time.Time               `json:"createdAt"`
+	UpdatedAt time.Time               `json:"updatedAt"`
+}
+
+func newConnectorList(c *cli) *cobra.Command {
+	var out *formatFlag
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the connectors with their live objects",
+		Example: `  starter connector list
+  starter connector list -o json | jq -r '.[].name'`,
+		Args: noArgs("'starter connector show NAME' shows one"),
+		RunE: c.action(func(ctx context.Context, _ []string) error {
+			return c.withStore(ctx, func(store mesh.Store) error { return c.listConnectors(ctx, store, out.value) })
+		}),
+	}
+	out = addFormat(cmd, table, asJSON)
+	return cmd
+}
+
+func (c *cli) listConnectors(ctx context.Context, store mesh.Store, f format) error {
+	all, err := store.ListConnectors(ctx)
+	if err != nil {
+		return err
+	}
+	rows := make([]connectorRow, 0, len(all))
+	for _, conn := range all {
+		live, err := liveCounts(ctx, store, conn.Name)
+		if err != nil {
+			return err
+		}
+		row := connectorRow{conn.Name, conn.Type, "", live, conn.CreatedAt.UTC(), conn.UpdatedAt.UTC()}
+		if def, err := connector.FromParts(conn.Name, conn.Type, conn.ConfigJSON, conn.AuthJSON); err == nil {
+			row.OrgDomain = def.Config.OrgDomain
+		}
+		rows = append(rows, row)
+	}
+	if f == asJSON {
+		return printJSON(c.stdout, rows)
+	}
+	if len(rows) == 0 {
+		c.notef("There is no connector yet: make one with 'starter connector init' and 'starter connector apply'.")
+		return nil
+	}
+	cells := make([][]string, len(rows))
+	for i, r := range rows {
+		domain := r.OrgDomain
+		if domain == "" {
+			domain = "(invalid definition)"
+		}
+		cells[i] = []string{r.Name, r.Type, domain, strconv.Itoa(r.Live[mesh.User]), strconv.Itoa(r.Live[mesh.Group]),
+			strconv.Itoa(r.Live[mesh.GroupMember]), stamp(r.UpdatedAt)}
+	}
+	return printTable(c.stdout, []string{"NAME", "TYPE", "ORG", "USERS", "GROUPS", "MEMBERS", "CHANGED"}, cells)
+}
+
+// liveCounts returns the live objects with every type present.
+func liveCounts(ctx context.Context, store mesh.Store, name string) (map[mesh.ObjectType]int, error) {
+	stored, err := store.LiveCounts(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	live := make(map[mesh.ObjectType]int, len(mesh.ObjectTypes))
+	for _, t := range mesh.ObjectTypes {
+		live[t] = stored[t]
+	}
+	return live, nil
+}
+
+func newConnectorShow(c *cli) *cobra.Command {
+	var out *formatFlag
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show a connector's definition",
+		Long: `Show a connector's definition with all defaults filled in. With -o json it is a
+definition file that 'starter connector apply' reads back.`,
+		Example: `  starter connector show contoso
+  starter connector show contoso -o json > contoso.json`,
+		Args:              oneArg("NAME", ""),
+		ValidArgsFunction: c.completeConnector,
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			return c.withStore(ctx, func(store mesh.Store) error { return c.showConnector(ctx, store, args[0], out.value) })
+		}),
+	}
+	out = addFormat(cmd, table, asJSON)
+	return cmd
+}
+
+func (c *cli) showConnector(ctx context.Context, store mesh.Store, name string, f format) error {
+	conn, err := knownConnector(ctx, store, name)
+	if err != nil {
+		return err
+	}
+	def, err := connector.FromParts(conn.Name, conn.Type, conn.ConfigJSON, conn.AuthJSON)
+	if err != nil {
+		return fmt.Errorf("the stored definition cannot be used; apply a correct one: %w", err)
+	}
+	if f == asJSON {
+		_, err = c.stdout.Write(def.JSON())
+		return err
+	}
+	return printFields(c.stdout, append(definitionFields(def),
+		field{"Created", stamp(conn.CreatedAt)}, field{"Changed", stamp(conn.UpdatedAt)}))
+}
+
+// definitionFields are the lines of a definition for people.
+func definitionFields(def *connector.Definition) []field {
+	cfg := def.Config
+	filter := "(all users)"
+	if cfg.UserSearchFilter != nil {
+		filter = *cfg.UserSearchFilter
+	}
+	fields := []field{
+		{"Connector", def.Name},
+		{"Type", def.Type},
+		{"Org", cfg.BaseURL()},
+		{"Imports", passes(cfg)},
+		{"User filter", filter},
+		{"Page size", strconv.Itoa(cfg.PageSize)},
+		{"External id", cfg.ExternalIDAttribute},
+		{"Token", def.Auth.APIKey},
+	}
+	if len(cfg.IgnoreForChanges) > 0 {
+		fields = append(fields, field{"Ignored changes", fmt.Sprint(cfg.IgnoreForChanges)})
+	}
+	return fields
+}
+
+func passes(cfg connector.Config) string {
+	var on []byte
+	for _, p := range []struct {
+		name string
+		on   bool
+	}{{"users", cfg.ImportUsers}, {"groups", cfg.ImportGroups}, {"memberships", cfg.ImportMemberships}} {
+		if p.on {
+			if len(on) > 0 {
+				on = append(on, ", "...)
+			}
+			on = append(on, p.name...)
+		}
+	}
+	return orDash(string(on))
+}
+
+func newConnectorDelete(c *cli) *cobra.Command {
+	var keep, purge bool
+	cmd := &cobra.Command{
+		Use:   "delete NAME",
+		Short: "Delete a connector",
+		Long: `Delete a connector. While the mesh holds live objects of it this is refused, unless
+one of these says what becomes of them:
+
+  --keep-objects  they stay in the mesh, and no import touches them any more
+  --purge         a Delete (reason purged) is written into the feed for each of them
+
+The change feed and the runs stay readable. The secret stays too; see 'starter secret delete'.`,
+		Example: `  starter connector delete contoso
+  starter connector delete contoso --purge
+  starter connector delete contoso --keep-objects`,
+		Args:              oneArg("NAME", ""),
+		ValidArgsFunction: c.completeConnector,
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			mode := mesh.RefuseIfLive
+			switch {
+			case keep && purge:
+				return usagef("--keep-objects and --purge contradict each other: choose one")
+			case keep:
+				mode = mesh.KeepObjects
+			case purge:
+				mode = mesh.Purge
+			}
+			return c.withStore(ctx, func(store mesh.Store) error { return c.deleteConnector(ctx, store, args[0], mode) })
+		}),
+	}
+	cmd.Flags().BoolVar(&keep, "keep-objects", false, "leave the live objects in the mesh")
+	cmd.Flags().BoolVar(&purge, "purge", false, "write a Delete for every live object")
+	return cmd
+}
+
+func (c *cli) deleteConnector(ctx context.Context, store mesh.Store, name string, mode mesh.DeleteMode) error {
+	if _, err := knownConnector(ctx, store, name); err != nil {
+		return err
+	}
+	if err := store.DeleteConnector(ctx, name, mode); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(c.stdout, "connector %s deleted\n", name)
+	return err
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/identitymesh/okta-connector/connector"
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/secrets"
+)
+
+// initOptions are the flags of `connector init`: answers given in advance. The
+// token has none, since arguments show in process lists and shell histories.
+type initOptions struct {
+	name, domain, ref string
+	loopback          bool
+}
+
+func newConnectorInit(c *cli) *cobra.Command {
+	var o initOptions
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Store an Okta token and print a connector definition",
+		Long: `Store an Okta token and print a connector definition (runbook, Step 2).
+
+On a terminal it asks for the org's domain, the API token (not shown) and the secret
+reference. Otherwise the domain comes from --domain and the token from standard
+input, of which one trailing newline is trimmed. The token is never an argument.
+
+The token is stored sealed in the mesh database; the definition, which holds only the
+reference, goes to standard output.`,
+		Example: `  starter connector init > contoso.json
+  starter connector init --domain contoso.okta.com < token.txt | starter connector apply -f -
+  echo oktasim-token | starter connector init --name sim --domain 127.0.0.1:18080 --insecure-loopback`,
+		Args: noArgs("answers can be given with --domain, --ref and --name; the token is asked for, or read from standard input"),
+		RunE: c.action(func(ctx context.Context, _ []string) error { return c.initConnector(ctx, o) }),
+	}
+	cmd.Flags().StringVar(&o.domain, "domain", "", "the org's domain without a scheme, such as contoso.okta.com")
+	cmd.Flags().StringVar(&o.name, "name", "", "the connector's name (default: the first part of the domain)")
+	cmd.Flags().StringVar(&o.ref, "ref", "", "the secret reference (default: secret://okta/NAME/apitoken)")
+	cmd.Flags().BoolVar(&o.loopback, "insecure-loopback", false, "plain http, for a simulated org on a loopback address")
+	return cmd
+}
+
+func (c *cli) initConnector(ctx context.Context, o initOptions) error {
+	ask := c.tty.StdinIsTerminal()
+	questions := c.asker()
+	if o.domain == "" {
+		if !ask {
+			return usagef("give the org's domain with --domain: standard input is no terminal, so it is read as the token")
+		}
+		var err error
+		if o.domain, err = questions.line(ctx, "Okta org domain, such as contoso.okta.com", ""); err != nil {
+			return err
+		}
+	}
+	if o.name == "" {
+		o.name = nameOf(o.domain)
+	}
+	// Everything but the reference is known: a wrong domain shows before the token is typed.
+	if _, err := o.definition(defaultRef(o.name)); err != nil {
+		return err
+	}
+	token, err := c.readSecret(ctx, "Okta API token")
+	if err != nil {
+		return err
+	}
+	defer clear(token)
+	if o.ref == "" {
+		o.ref = defaultRef(o.name)
+		if ask {
+			if o.ref, err = questions.line(ctx, "Secret reference", o.ref); err != nil {
+				return err
+			}
+		}
+	}
+	def, err := o.definition(o.ref)
+	if err != nil {
+		return err
+	}
+	err = c.withStore(ctx, func(store mesh.Store) error { return c.setSecret(ctx, store, o.ref, token) })
+	if err != nil {
+		return err
+	}
+	c.notef("stored %s; save the definition below and apply it with: starter connector apply -f FILE", o.ref)
+	_, err = c.stdout.Write(def.JSON())
+	return err
+}
+
+// definition returns the checked definition with the token under ref.
+func (o initOptions) definition(ref string) (*connector.Definition, error) {
+	if _, err := secrets.ParseRef(ref); err != nil {
+		return nil, err
+	}
+	def := connector.Template(o.name, o.domain, ref)
+	def.Config.InsecureLoopback = o.loopback
+	return checkDefinition(def.JSON())
+}
+
+// defaultRef is the runbook's stable name for an org's token.
+func defaultRef(name string) string { return "secret://okta/" + name + "/apitoken" }
+
+// nameOf makes a connector name of an org's domain: contoso.okta.com gives contoso.
+func nameOf(domain string) string {
+	host := domain
+	if h, _, err := net.SplitHostPort(domain); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if net.ParseIP(host) != nil {
+		return "okta"
+	}
+	name, _, _ := strings.Cut(host, ".")
+	if name == "" {
+		return "okta"
+	}
+	return name
+}
+
+// setSecret stores a value under ref.
+func (c *cli) setSecret(ctx context.Context, store mesh.Store, ref string, value []byte) error {
+	parsed, err := secrets.ParseRef(ref)
+	if err != nil {
+		return err
+	}
+	sealed, err := c.openSecrets(store)
+	if err != nil {
+		return err
+	}
+	if err := sealed.Set(ctx, parsed, value); err != nil {
+		return fmt.Errorf("store %s: %w", ref, err)
+	}
+	return nil
+}

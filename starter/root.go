@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/mesh"
+)
+
+const rootLong = `starter drives the IdentityMesh Okta connector: it defines connectors, keeps their
+secrets, starts and follows imports, and reads the mesh.
+
+Standard output carries the result only; everything else goes to standard error.
+
+Exit codes: 0 success, or a run that ended as Completed; 1 an error, or a run that
+ended as Failed or Cancelled; 2 wrong usage; 3 HeldDeletes; 4 Skipped; 130 interrupted.
+
+Environment:
+  IDENTITYMESH_DB          the mesh database, sqlite:///path/to/file
+                           (default: mesh.db in the state folder)
+  IDENTITYMESH_KEY_FILE    the key that seals the stored secrets
+                           (default: secrets.key in the state folder)
+  IDENTITYMESH_TASK_QUEUE  the Temporal task queue of the worker
+                           (default: ` + app.DefaultTaskQueue + `)
+  XDG_STATE_HOME           the state folder is $XDG_STATE_HOME/identitymesh
+                           (default: ~/.local/state/identitymesh)
+  TEMPORAL_ADDRESS         Temporal's frontend (default: 127.0.0.1:7233)
+  TEMPORAL_NAMESPACE       Temporal's namespace (default: default)
+  TEMPORAL_API_KEY, TEMPORAL_TLS, TEMPORAL_TLS_CA_CERT_PATH,
+  TEMPORAL_TLS_CLIENT_CERT_PATH, TEMPORAL_TLS_CLIENT_KEY_PATH,
+  TEMPORAL_TLS_SERVER_NAME, TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE
+                           as for Temporal's own tools`
+
+// newRoot returns the command tree.
+func newRoot(c *cli) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "starter",
+		Short: "Drive the IdentityMesh Okta connector",
+		Long:  rootLong,
+		Example: `  starter connector init > contoso.json    # asks, stores the token, prints the definition
+  starter connector apply -f contoso.json
+  starter run contoso --mode full --wait
+  starter objects contoso --type user
+  starter changes contoso --since 0 -o jsonl`,
+		Version:       app.VersionString(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetVersionTemplate("starter {{.Version}}\n")
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddCommand(
+		newConnectorCommand(c),
+		newSecretCommand(c),
+		newRunCommand(c),
+		newCancelCommand(c),
+		newWatchCommand(c),
+		newStatusCommand(c),
+		newRunsCommand(c),
+		newObjectsCommand(c),
+		newChangesCommand(c),
+	)
+	return root
+}
+
+// group is a command that only holds others.
+func (c *cli) group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(subs...)
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		names := make([]string, len(subs))
+		for i, s := range subs {
+			names[i] = s.Name()
+		}
+		if len(args) == 0 {
+			return usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
+		}
+		return usagef("unknown command %q for %s: the commands are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
+	}
+	return cmd
+}
+
+// action makes f the code of a command.
+func (c *cli) action(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c.acting = true
+		return f(cmd.Context(), args)
+	}
+}
+
+// oneArg wants exactly one argument. It does not repeat what was given: it may be
+// a secret in the wrong place.
+func oneArg(name, hint string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && args[0] != "" {
+			return nil
+		}
+		err := fmt.Errorf("%s needs exactly one argument, %s; %d given", cmd.CommandPath(), name, len(args))
+		if hint != "" {
+			err = fmt.Errorf("%w; %s", err, hint)
+		}
+		return err
+	}
+}
+
+// noArgs wants no argument and does not repeat what was given.
+func noArgs(hint string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return fmt.Errorf("%s takes no argument; %s", cmd.CommandPath(), hint)
+	}
+}
+
+// completeConnector completes the first argument with the connectors' names.
+func (c *cli) completeConnector(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	var names []cobra.Completion
+	err := c.withStore(ctx, func(store mesh.Store) error {
+		all, err := store.ListConnectors(ctx)
+		for _, conn := range all {
+			if strings.HasPrefix(conn.Name, prefix) {
+				names = append(names, conn.Name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeSecret completes the first argument with the stored references.
+func (c *cli) completeSecret(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	var refs []cobra.Completion
+	err := c.withStore(ctx, func(store mesh.Store) error {
+		all, err := store.ListSecrets(ctx)
+		for _, s := range all {
+			if strings.HasPrefix(s.Ref, prefix) {
+				refs = append(refs, s.Ref)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return refs, cobra.ShellCompDirectiveNoFileComp
+}
+
+// knownConnector returns the definition, or an error that lists the known names.
+func knownConnector(ctx context.Context, store mesh.Store, name string) (*mesh.Connector, error) {
+	conn, err := store.Connector(ctx, name)
+	if err == nil {
+		return conn, nil
+	}
+	if _, ok := errors.AsType[*mesh.NotFoundError](err); !ok {
+		return nil, err
+	}
+	all, lerr := store.ListConnectors(ctx)
+	if lerr != nil {
+		return nil, lerr
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w; there is none yet: make one with 'starter connector init' and 'starter connector apply'", err)
+	}
+	names := make([]string, len(all))
+	for i, c := range all {
+		names[i] = c.Name
+	}
+	slices.Sort(names)
+	return nil, fmt.Errorf("%w; known connectors: %s", err, strings.Join(names, ", "))
+}
+
+// readable is knownConnector for commands that read what a deleted connector left
+// behind; left tells whether there is anything.
+func readable(ctx context.Context, store mesh.Store, name string, left func() (bool, error)) error {
+	_, err := knownConnector(ctx, store, name)
+	if _, ok := errors.AsType[*mesh.NotFoundError](err); !ok {
+		return err
+	}
+	found, lerr := left()
+	if lerr != nil {
+		return lerr
+	}
+	if found {
+		return nil
+	}
+	return err
+}

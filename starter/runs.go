@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/identitymesh/okta-connector/mesh"
+)
+
+// defaultRuns is how many runs `runs` prints unless told otherwise: a connector on
+// a schedule has tens of thousands a year.
+const defaultRuns = 20
+
+func newRunsCommand(c *cli) *cobra.Command {
+	var limit int
+	var out *formatFlag
+	cmd := &cobra.Command{
+		Use:   "runs NAME",
+		Short: "List the runs of a connector, the newest first",
+		Long: `List the runs of a connector, the newest first. With -o json it is an array of run
+objects, as 'starter run --wait -o json' prints one.
+
+'starter runs show RUN' shows one run. The runs of a connector named "show" are listed by
+'starter status show'.`,
+		Example: `  starter runs contoso
+  starter runs contoso --limit 0 -o json | jq '.[] | {runId, outcome, durationMs}'
+  starter runs show 0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11`,
+		Args:              oneArg("NAME", "or use 'starter runs show RUN'"),
+		ValidArgsFunction: c.completeConnector,
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			if limit < 0 {
+				return usagef("--limit %d: want a number from 0 (no limit)", limit)
+			}
+			return c.withStore(ctx, func(store mesh.Store) error { return c.listRuns(ctx, store, args[0], limit, out.value) })
+		}),
+	}
+	cmd.Flags().IntVar(&limit, "limit", defaultRuns, "at most this many; 0 for all")
+	out = addFormat(cmd, table, asJSON)
+	cmd.AddCommand(newRunsShow(c))
+	return cmd
+}
+
+func (c *cli) listRuns(ctx context.Context, store mesh.Store, name string, limit int, f format) error {
+	runs, err := store.Runs(ctx, name, limit)
+	if err != nil {
+		return err
+	}
+	err = readable(ctx, store, name, func() (bool, error) { return len(runs) > 0, nil })
+	if err != nil {
+		return err
+	}
+	if f == asJSON {
+		return printJSON(c.stdout, tidyAll(runs))
+	}
+	if len(runs) == 0 {
+		c.notef("Connector %s has not run yet: start it with 'starter run %s --mode full'.", name, name)
+		return nil
+	}
+	holder, err := store.Holder(ctx, name)
+	if err != nil {
+		return err
+	}
+	return printTable(c.stdout, runsHeader, runRows(runs, holder))
+}
+
+var runsHeader = []string{"RUN", "MODE", "OUTCOME", "STARTED", "DURATION", "ADDED", "UPDATED", "DELETED", "CALLS", "ERROR"}
+
+func runRows(runs []mesh.Run, holder string) [][]string {
+	rows := make([][]string, len(runs))
+	for i, r := range runs {
+		var sum mesh.Counts
+		for _, n := range r.Counts {
+			sum.Added += n.Added
+			sum.Updated += n.Updated
+			sum.Deleted += n.Deleted
+		}
+		duration := "-"
+		if r.Outcome != "" {
+			duration = span(time.Duration(r.DurationMs) * time.Millisecond)
+		}
+		rows[i] = []string{r.RunID, r.Mode, outcomeText(r, holder), stamp(r.StartedAt), duration, strconv.Itoa(sum.Added),
+			strconv.Itoa(sum.Updated), strconv.Itoa(sum.Deleted), strconv.Itoa(r.APICalls), truncate(r.Error, 60)}
+	}
+	return rows
+}
+
+// outcomeText is the outcome, or what is known of a run without one: only the
+// holder of the lease is certainly at work.
+func outcomeText(r mesh.Run, holder string) string {
+	switch {
+	case r.Outcome != "":
+		return string(r.Outcome)
+	case r.RunID == holder:
+		return "running"
+	default:
+		return "unfinished"
+	}
+}
+
+func newRunsShow(c *cli) *cobra.Command {
+	var out *formatFlag
+	cmd := &cobra.Command{
+		Use:   "show RUN",
+		Short: "Show one run",
+		Example: `  starter runs show 0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11
+  starter runs show 0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11 -o json | jq .counts`,
+		Args: oneArg("RUN", "the id that 'starter run' printed"),
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			return c.withStore(ctx, func(store mesh.Store) error {
+				run, err := store.Run(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				holder, err := store.Holder(ctx, run.Connector)
+				if err != nil {
+					return err
+				}
+				return c.printRun(run, holder, out.value)
+			})
+		}),
+	}
+	out = addFormat(cmd, table, asJSON)
+	return cmd
+}
+
+// tidy makes a run row what scripts can rely on: every object type is among the
+// counts, and the times are UTC.
+func tidy(r *mesh.Run) *mesh.Run {
+	t := *r
+	t.Counts = make(map[mesh.ObjectType]mesh.Counts, len(mesh.ObjectTypes))
+	for _, typ := range mesh.ObjectTypes {
+		t.Counts[typ] = r.Counts[typ]
+	}
+	t.StartedAt = r.StartedAt.UTC()
+	if r.EndedAt != nil {
+		end := r.EndedAt.UTC()
+		t.EndedAt = &end
+	}
+	return &t
+}
+
+func tidyAll(runs []mesh.Run) []*mesh.Run {
+	all := make([]*mesh.Run, len(runs))
+	for i := range runs {
+		all[i] = tidy(&runs[i])
+	}
+	return all
+}
+
+// printRun prints one run. Holder is the run that holds the connector now.
+func (c *cli) printRun(run *mesh.Run, holder string, f format) error {
+	run = tidy(run)
+	if f == asJSON {
+		return printJSON(c.stdout, run)
+	}
+	return printRunTable(c.stdout, run, holder)
+}
+
+func printRunTable(w io.Writer, r *mesh.Run, holder string) error {
+	fields := []field{
+		{"Run", r.RunID},
+		{"Connector", r.Connector},
+		{"Mode", r.Mode},
+		{"Outcome", outcomeText(*r, holder)},
+	}
+	if r.Error != "" {
+		fields = append(fields, field{"Error", r.Error})
+	}
+	fields = append(fields,
+		field{"Started", stamp(r.StartedAt)},
+		field{"Duration", span(time.Duration(r.DurationMs) * time.Millisecond)},
+		field{"Calls to Okta", strconv.Itoa(r.APICalls)},
+		field{"Rate-limit waits", fmt.Sprintf("%d (%s)", r.RateLimitWaits, span(time.Duration(r.RateLimitWaitMs)*time.Millisecond))},
+		field{"Watermark", watermarkText(r.Watermark)},
+		field{"Workflow", orDash(r.WorkflowID)},
+	)
+	if err := printFields(w, fields); err != nil {
+		return err
+	}
+	header := []string{"TYPE", "SEEN", "ADDED", "UPDATED", "DELETED", "UNCHANGED"}
+	var rows [][]string
+	for _, t := range mesh.ObjectTypes {
+		n := r.Counts[t]
+		row := []string{string(t)}
+		for i, v := range []int{n.Seen, n.Added, n.Updated, n.Deleted, n.Unchanged} {
+			row = append(row, fmt.Sprintf("%*d", len(header[i+1]), v)) // right-aligned under its name
+		}
+		rows = append(rows, row)
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return printTable(w, header, rows)
+}
+
+func watermarkText(w *mesh.Watermark) string {
+	if w == nil {
+		return "-"
+	}
+	return orDash(w.String())
+}

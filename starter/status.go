@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/identitymesh/okta-connector/connector"
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/workflows"
+)
+
+// statusRuns is how many past runs `status` shows.
+const statusRuns = 5
+
+func newStatusCommand(c *cli) *cobra.Command {
+	var out *formatFlag
+	cmd := &cobra.Command{
+		Use:   "status NAME",
+		Short: "Show a connector: definition, objects, watermark, the run under way, the last runs",
+		Long: `Show a connector: its definition, its live objects, the watermark as it is stored, the
+run under way with its progress, and the last runs. It works without Temporal, too;
+then the progress of the run under way is missing.`,
+		Example: `  starter status contoso
+  starter status contoso -o json | jq .running.progress`,
+		Args:              oneArg("NAME", ""),
+		ValidArgsFunction: c.completeConnector,
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			return c.withStore(ctx, func(store mesh.Store) error { return c.printStatus(ctx, store, args[0], out.value) })
+		}),
+	}
+	out = addFormat(cmd, table, asJSON)
+	return cmd
+}
+
+// status is what `status -o json` prints.
+type status struct {
+	// Definition is the definition file; null when the stored one cannot be used,
+	// which DefinitionError explains.
+	Definition      json.RawMessage         `json:"definition"`
+	DefinitionError string                  `json:"definitionError,omitempty"`
+	Live            map[mesh.ObjectType]int `json:"live"`
+	// Watermark is null when there is none or when its text is malformed, which
+	// WatermarkError explains. WatermarkText is what is stored.
+	Watermark      *mesh.Watermark `json:"watermark"`
+	WatermarkText  string          `json:"watermarkText"`
+	WatermarkError string          `json:"watermarkError,omitempty"`
+	// Running is the run that holds the connector, null when none does.
+	Running *running    `json:"running"`
+	Runs    []*mesh.Run `json:"runs"` // the last ones, the newest first
+
+	def *connector.Definition
+}
+
+// running is a run under way. Progress is null when no worker answers.
+type running struct {
+	*mesh.Run
+	Progress *workflows.Progress `json:"progress"`
+}
+
+func (c *cli) printStatus(ctx context.Context, store mesh.Store, name string, f format) error {
+	s, err := c.status(ctx, store, name)
+	if err != nil {
+		return err
+	}
+	if f == asJSON {
+		return printJSON(c.stdout, s)
+	}
+	return s.print(c.stdout, name)
+}
+
+func (c *cli) status(ctx context.Context, store mesh.Store, name string) (*status, error) {
+	conn, err := knownConnector(ctx, store, name)
+	if err != nil {
+		return nil, err
+	}
+	s := &status{}
+	if s.def, err = connector.FromParts(conn.Name, conn.Type, conn.ConfigJSON, conn.AuthJSON); err != nil {
+		s.DefinitionError = err.Error()
+	} else {
+		s.Definition = s.def.JSON()
+	}
+	if s.Live, err = liveCounts(ctx, store, name); err != nil {
+		return nil, err
+	}
+	if s.WatermarkText, err = store.RawWatermark(ctx, name); err != nil {
+		return nil, err
+	}
+	if w, err := mesh.ParseWatermark(s.WatermarkText); err != nil {
+		s.WatermarkError = err.Error()
+	} else if w.Users != nil || w.Groups != nil {
+		s.Watermark = &w
+	}
+	runs, err := store.Runs(ctx, name, statusRuns)
+	if err != nil {
+		return nil, err
+	}
+	s.Runs = tidyAll(runs)
+	s.Running, err = c.running(ctx, store, name)
+	return s, err
+}
+
+// running returns the run that holds the connector, nil when none does.
+func (c *cli) running(ctx context.Context, store mesh.Store, name string) (*running, error) {
+	holder, err := store.Holder(ctx, name)
+	if err != nil || holder == "" {
+		return nil, err
+	}
+	row, err := store.Run(ctx, holder)
+	if err != nil {
+		return nil, err
+	}
+	r := &running{Run: tidy(row)}
+	err = c.withTemporal(ctx, row.Namespace, func(t temporalClient) error {
+		p, err := queryProgress(ctx, t, row.WorkflowID)
+		if err == nil {
+			r.Progress = &p
+		}
+		return err
+	})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		c.notef("note: the progress of run %s is not known: %v", holder, err)
+	}
+	return r, nil
+}
+
+// print writes the status for people.
+func (s *status) print(w io.Writer, name string) error {
+	fields := []field{{"Connector", name}, {"Definition", s.DefinitionError}}
+	if s.def != nil {
+		fields = definitionFields(s.def)
+	}
+	live := make([]string, len(mesh.ObjectTypes))
+	for i, t := range mesh.ObjectTypes {
+		live[i] = strconv.Itoa(s.Live[t]) + " " + string(t)
+	}
+	fields = append(fields, field{"Live objects", strings.Join(live, ", ")}, field{"Watermark", orDash(s.WatermarkText)})
+	if s.WatermarkError != "" {
+		fields = append(fields, field{"Watermark error", s.WatermarkError})
+	}
+	holder := ""
+	if s.Running == nil {
+		fields = append(fields, field{"Running", "nothing"})
+	} else {
+		holder = s.Running.RunID
+		fields = append(fields, field{"Running", fmt.Sprintf("run %s (%s), since %s", holder, s.Running.Mode, stamp(s.Running.StartedAt))})
+		if p := s.Running.Progress; p != nil {
+			fields = append(fields, field{"Progress", strings.Join(progressParts(*p), ", ")})
+		}
+	}
+	if err := printFields(w, fields); err != nil {
+		return err
+	}
+	if len(s.Runs) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	runs := make([]mesh.Run, len(s.Runs))
+	for i, r := range s.Runs {
+		runs[i] = *r
+	}
+	return printTable(w, runsHeader, runRows(runs, holder))
+}

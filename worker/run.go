@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.uber.org/zap"
+
+	"github.com/identitymesh/okta-connector/activities"
+	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/workflows"
+)
+
+// run is the worker's life: open, wait for Temporal, poll, stop.
+func run(ctx context.Context, c config) error {
+	logger, err := app.NewLogger(c.logLevel, c.logFormat)
+	if err != nil {
+		return err
+	}
+	defer logger.Sync() //nolint:errcheck // standard error cannot always be synced, and nothing is lost
+
+	store, err := app.OpenStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // the process ends
+	secrets, err := app.OpenSecrets(store)
+	if err != nil {
+		return err
+	}
+	metrics, err := startMetrics(ctx, c.metricsAddr, logger)
+	if err != nil {
+		return err
+	}
+	defer metrics.close()
+
+	temporal, err := connect(ctx, logger, metrics.handler)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+
+	w := worker.New(temporal, app.TaskQueue(), worker.Options{
+		WorkerStopTimeout: c.stopTimeout,
+		// A cancel reaches an activity with its next heartbeat.
+		MaxHeartbeatThrottleInterval:     time.Second,
+		DefaultHeartbeatThrottleInterval: time.Second,
+	})
+	workflows.Register(w)
+	activities.Register(w, activities.New(activities.Config{Store: store, Secrets: secrets}))
+	if err := w.Start(); err != nil {
+		return fmt.Errorf("start polling task queue %s: %w", app.TaskQueue(), err)
+	}
+	logger.Info("Worker is ready", zap.String("version", app.VersionString()), zap.String("taskQueue", app.TaskQueue()))
+	<-ctx.Done()
+	logger.Info("Worker is stopping: finishing the pages in hand", zap.Duration("atMost", c.stopTimeout))
+	w.Stop()
+	return nil
+}
+
+// Waiting for Temporal: how often the worker asks, and how often it says so.
+const (
+	dialInterval = time.Second
+	sayInterval  = 15 * time.Second
+)
+
+// connect waits until Temporal answers; only a cancelled context ends it.
+func connect(ctx context.Context, logger *zap.Logger, metrics client.MetricsHandler) (client.Client, error) {
+	o, err := app.TemporalOptions(app.TemporalLogger(logger))
+	if err != nil {
+		return nil, err
+	}
+	o.MetricsHandler = metrics
+	var said time.Time
+	for {
+		c, err := app.DialTemporal(ctx, o, 5*time.Second)
+		if err == nil {
+			if err = namespaceReady(ctx, c, o.Namespace); err == nil {
+				registerSearchAttributes(ctx, c, o.Namespace, logger)
+				return c, nil
+			}
+			c.Close()
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if time.Since(said) > sayInterval {
+			said = time.Now()
+			logger.Warn("Waiting for Temporal", zap.String("address", o.HostPort), zap.String("namespace", o.Namespace), zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("stopped while waiting for Temporal: %w", ctx.Err())
+		case <-time.After(dialInterval):
+		}
+	}
+}
+
+// namespaceReady fails while the server starts up without its namespaces.
+func namespaceReady(ctx context.Context, c client.Client, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	if err != nil {
+		return fmt.Errorf("describe namespace %q: %w", namespace, err)
+	}
+	return nil
+}
+
+// registerSearchAttributes makes imports searchable. A server that refuses it, as
+// Temporal Cloud does, needs an administrator to add them; imports run without.
+func registerSearchAttributes(ctx context.Context, c client.Client, namespace string, logger *zap.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace,
+		SearchAttributes: map[string]enums.IndexedValueType{
+			workflows.ConnectorAttribute.GetName(): enums.INDEXED_VALUE_TYPE_KEYWORD,
+			workflows.ModeAttribute.GetName():      enums.INDEXED_VALUE_TYPE_KEYWORD,
+			workflows.OutcomeAttribute.GetName():   enums.INDEXED_VALUE_TYPE_KEYWORD,
+		},
+	})
+	if _, exists := errors.AsType[*serviceerror.AlreadyExists](err); err != nil && !exists {
+		logger.Warn("Search attributes could not be registered; imports cannot be searched by connector or mode", zap.Error(err))
+	}
+}

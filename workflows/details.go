@@ -1,0 +1,77 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// Search attributes of an import. They are set by whoever starts it, where the
+// server knows them; the workflow adds the outcome only then.
+var (
+	ConnectorAttribute = temporal.NewSearchAttributeKeyKeyword("IdentityMeshConnector")
+	ModeAttribute      = temporal.NewSearchAttributeKeyKeyword("IdentityMeshMode")
+	OutcomeAttribute   = temporal.NewSearchAttributeKeyKeyword("IdentityMeshOutcome")
+)
+
+// phase moves the import to a phase and tells the Web UI.
+func (r *importRun) phase(ctx workflow.Context, p Phase) {
+	if r.st.Progress.Phase != p {
+		r.log.Info("Phase", "phase", p)
+	}
+	r.st.Progress.Phase = p
+	r.details(ctx)
+}
+
+// ended notes how the run ended, for the query, the Web UI and searches.
+func (r *importRun) ended(ctx workflow.Context, outcome, message string) {
+	r.st.Progress.Outcome, r.st.Progress.Error = outcome, message
+	r.phase(ctx, Ended)
+	if _, known := workflow.GetTypedSearchAttributes(ctx).GetKeyword(ConnectorAttribute); !known {
+		return
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, OutcomeAttribute.ValueSet(outcome)); err != nil {
+		r.log.Warn("The outcome could not be made a search attribute", "error", err)
+	}
+}
+
+// details writes what the Web UI shows of a run while it runs and after.
+func (r *importRun) details(ctx workflow.Context) {
+	p := r.st.Progress
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s** import of **%s**: %s", p.Mode, p.Connector, p.Phase)
+	if p.Outcome != "" {
+		fmt.Fprintf(&b, ", **%s**", p.Outcome)
+	}
+	b.WriteString("\n\n")
+	if p.HeldBy != "" {
+		fmt.Fprintf(&b, "Waiting for run `%s`, which is importing this connector.\n\n", p.HeldBy)
+	}
+	stream := func(name string, s StreamProgress) {
+		if s.Enabled {
+			fmt.Fprintf(&b, "- %s: %d in %d pages%s\n", name, s.Seen, s.Pages, tick(s.Done))
+		}
+	}
+	stream("users", p.Users)
+	stream("groups", p.Groups)
+	if m := p.Members; m.Enabled {
+		fmt.Fprintf(&b, "- members: %d in %d pages, %d of %d groups%s\n", m.Seen, m.Pages, m.Read, m.Groups, tick(m.Done))
+	}
+	if p.Missing > 0 {
+		fmt.Fprintf(&b, "- not listed: %d, looked up %d\n", p.Missing, p.LookedUp)
+	}
+	fmt.Fprintf(&b, "- calls to Okta: %d, waits for the rate limit: %d\n", p.APICalls, p.Waits)
+	if p.Error != "" {
+		fmt.Fprintf(&b, "\n%s\n", p.Error)
+	}
+	workflow.SetCurrentDetails(ctx, b.String())
+}
+
+func tick(done bool) string {
+	if done {
+		return " ✓"
+	}
+	return ""
+}

@@ -1,0 +1,387 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/identitymesh/okta-connector/activities"
+	"github.com/identitymesh/okta-connector/workflows"
+)
+
+// fakeOrg stands in for the activities: lists of known lengths, and what the test
+// makes of them. Its fields are read and written under mu.
+type fakeOrg struct {
+	mu          sync.Mutex
+	heldFor     int // BeginRun answers that often that another run holds the connector
+	plan        activities.Plan
+	users       int                                         // pages
+	groups      int                                         // pages of ten groups
+	lookUps     int                                         // activities needed
+	userResult  func(n int) (*activities.WalkResult, error) // overrides the n-th ReadUsers, from 1
+	memberError func(in activities.MembersInput) error
+	memberStop  func(in activities.MembersInput) int // how many groups of a range are read; 0: all
+
+	userCalls, groupCalls, begins, lookedUp int
+	inFlight, maxInFlight                   int
+	read                                    map[int]int // queued group -> times read
+	settled, committed                      bool
+	commit                                  activities.CommitInput
+	ends                                    []activities.EndInput
+}
+
+var start = time.Date(2026, 4, 22, 8, 15, 30, 0, time.UTC)
+
+func newFakeOrg() *fakeOrg {
+	return &fakeOrg{
+		plan:  activities.Plan{Revision: "r1", Users: true, Groups: true, Memberships: true, MaxInFlight: 10},
+		users: 25, groups: 12, lookUps: 2, read: map[int]int{},
+	}
+}
+
+// env returns a test environment in which the real workflow meets the fake org.
+func (f *fakeOrg) env(t *testing.T) *testsuite.TestWorkflowEnvironment {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetStartTime(start)
+	env.SetTestTimeout(20 * time.Second)
+	workflows.Register(env)
+	a := &activities.Activities{}
+	activities.Register(env, a)
+	fence := activities.Fence{Connector: "contoso", RunID: "run", Token: 7}
+	env.OnActivity(a.BeginRun, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.BeginInput) (*activities.BeginResult, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.begins++; f.begins <= f.heldFor {
+			return &activities.BeginResult{HeldBy: "other-run"}, nil
+		}
+		return &activities.BeginResult{Fence: fence, Plan: f.plan}, nil
+	})
+	env.OnActivity(a.ReadUsers, mock.Anything, mock.Anything).Return(f.readUsers)
+	env.OnActivity(a.ReadGroups, mock.Anything, mock.Anything).Return(f.readGroups)
+	env.OnActivity(a.ReadMembers, mock.Anything, mock.Anything).Return(f.readMembers)
+	env.OnActivity(a.StageSweep, mock.Anything, mock.Anything).Return(&activities.SweepResult{Users: 3}, nil)
+	env.OnActivity(a.LookUp, mock.Anything, mock.Anything).Return(func(context.Context, activities.LookUpInput) (*activities.LookUpResult, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.lookedUp++
+		return &activities.LookUpResult{Done: f.lookedUp >= f.lookUps, LookedUp: 2}, nil
+	})
+	env.OnActivity(a.Settle, mock.Anything, mock.Anything).Return(func(context.Context, activities.SettleInput) (*activities.SettleResult, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.settled = true
+		return &activities.SettleResult{}, nil
+	})
+	env.OnActivity(a.CommitRun, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.CommitInput) (*activities.RunResult, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.committed, f.commit = true, in
+		return &activities.RunResult{RunID: "run", Outcome: activities.Completed}, nil
+	})
+	env.OnActivity(a.EndRun, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndInput) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.ends = append(f.ends, in)
+		return nil
+	})
+	return env
+}
+
+// busy counts an activity in flight.
+func (f *fakeOrg) busy() func() {
+	f.mu.Lock()
+	f.inFlight++
+	f.maxInFlight = max(f.maxInFlight, f.inFlight)
+	f.mu.Unlock()
+	return func() {
+		f.mu.Lock()
+		f.inFlight--
+		f.mu.Unlock()
+	}
+}
+
+func (f *fakeOrg) readUsers(_ context.Context, in activities.WalkInput) (*activities.WalkResult, error) {
+	defer f.busy()()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.userCalls++
+	if f.userResult != nil {
+		if r, err := f.userResult(f.userCalls); r != nil || err != nil {
+			return r, err
+		}
+	}
+	page := min(f.userCalls*in.MaxPages, f.users)
+	return &activities.WalkResult{Page: page, Seen: page * 200, Done: page == f.users, Mark: &start, Cost: activities.Cost{APICalls: in.MaxPages}}, nil
+}
+
+func (f *fakeOrg) readGroups(_ context.Context, in activities.WalkInput) (*activities.WalkResult, error) {
+	defer f.busy()()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.groupCalls++
+	page := min(f.groupCalls*in.MaxPages, f.groups)
+	return &activities.WalkResult{Page: page, Seen: page * 10, Done: page == f.groups, Mark: &start}, nil
+}
+
+func (f *fakeOrg) readMembers(_ context.Context, in activities.MembersInput) (*activities.MembersResult, error) {
+	defer f.busy()()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.memberError != nil {
+		if err := f.memberError(in); err != nil {
+			return nil, err
+		}
+	}
+	n := in.To - in.From + 1
+	if f.memberStop != nil {
+		if stop := f.memberStop(in); stop > 0 {
+			n = min(n, stop)
+		}
+	}
+	for g := in.From; g < in.From+n; g++ {
+		f.read[g]++
+	}
+	return &activities.MembersResult{Next: in.From + n, Pages: n, Seen: n * 5}, nil
+}
+
+// requireEachGroupOnce fails unless every queued group was read exactly once.
+func (f *fakeOrg) requireEachGroupOnce(t *testing.T) {
+	t.Helper()
+	for g := 1; g <= f.groups*10; g++ {
+		require.Equal(t, 1, f.read[g], "group %d", g)
+	}
+	require.Len(t, f.read, f.groups*10)
+}
+
+func run(env *testsuite.TestWorkflowEnvironment) {
+	env.ExecuteWorkflow(workflows.ImportWorkflow, workflows.ImportInput{Connector: "contoso", Mode: workflows.Full})
+}
+
+func progress(t *testing.T, env *testsuite.TestWorkflowEnvironment) workflows.Progress {
+	t.Helper()
+	v, err := env.QueryWorkflow(workflows.ProgressQuery)
+	require.NoError(t, err)
+	var p workflows.Progress
+	require.NoError(t, v.Get(&p))
+	return p
+}
+
+func TestFullImportReadsEverythingOnce(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	env := f.env(t)
+	run(env)
+	require.NoError(t, env.GetWorkflowError())
+	f.requireEachGroupOnce(t)
+	require.Equal(t, 3, f.userCalls)
+	require.LessOrEqual(t, f.maxInFlight, f.plan.MaxInFlight)
+	require.True(t, f.settled)
+	require.Equal(t, &start, f.commit.Users)
+	require.Equal(t, &start, f.commit.Groups)
+	require.Empty(t, f.ends)
+	p := progress(t, env)
+	require.Equal(t, workflows.Ended, p.Phase)
+	require.Equal(t, "Completed", p.Outcome)
+	require.Equal(t, 5000, p.Users.Seen)
+	require.Equal(t, 120, p.Members.Read)
+	require.True(t, p.Members.Done)
+}
+
+func TestPassesThatAreOffAreNotRead(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name                  string
+		plan                  activities.Plan
+		users, groups, member bool
+	}{
+		{"users only", activities.Plan{Users: true, MaxInFlight: 10}, true, false, false},
+		{"groups only", activities.Plan{Groups: true, MaxInFlight: 10}, false, true, false},
+		{"memberships only", activities.Plan{Memberships: true, MaxInFlight: 10}, false, true, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFakeOrg()
+			f.plan = tc.plan
+			env := f.env(t)
+			run(env)
+			require.NoError(t, env.GetWorkflowError())
+			require.Equal(t, tc.users, f.userCalls > 0)
+			require.Equal(t, tc.groups, f.groupCalls > 0)
+			require.Equal(t, tc.member, len(f.read) > 0)
+			require.Equal(t, tc.users, f.commit.Users != nil, "a pass that is off leaves its mark")
+			require.Equal(t, tc.groups, f.commit.Groups != nil)
+		})
+	}
+}
+
+func TestRangesThatEndEarlyAreReadOn(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	f.memberStop = func(in activities.MembersInput) int { return 1 }
+	env := f.env(t)
+	run(env)
+	require.NoError(t, env.GetWorkflowError())
+	f.requireEachGroupOnce(t)
+}
+
+func TestAFailureEndsTheRunWithItsTypeAndWords(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	f.userResult = func(n int) (*activities.WalkResult, error) {
+		if n == 2 {
+			return nil, temporal.NewNonRetryableApplicationError("the token is revoked", activities.ErrUnauthorized, nil)
+		}
+		return nil, nil
+	}
+	env := f.env(t)
+	run(env)
+	app, ok := errors.AsType[*temporal.ApplicationError](env.GetWorkflowError())
+	require.True(t, ok)
+	require.Equal(t, activities.ErrUnauthorized, app.Type())
+	require.Equal(t, "the token is revoked", app.Message())
+	require.False(t, f.settled)
+	require.False(t, f.committed)
+	require.Equal(t, []activities.EndInput{{RunID: f.ends[0].RunID, Outcome: activities.Failed, Message: "the token is revoked"}}, f.ends)
+	p := progress(t, env)
+	require.Equal(t, "Failed", p.Outcome)
+	require.Equal(t, "the token is revoked", p.Error)
+}
+
+func TestARetryableFailureIsRetriedByTemporal(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	failed := 0
+	f.memberError = func(in activities.MembersInput) error {
+		if in.From == 1 && failed < 3 {
+			failed++
+			return errors.New("502")
+		}
+		return nil
+	}
+	env := f.env(t)
+	run(env)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, 3, failed)
+	f.requireEachGroupOnce(t)
+}
+
+func TestALongRateLimitWaitIsATimer(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	f.userResult = func(n int) (*activities.WalkResult, error) {
+		if n == 2 {
+			return &activities.WalkResult{Page: 10, Seen: 2000, Cost: activities.Cost{Waits: 1, Wait: 45 * time.Second}}, nil
+		}
+		return nil, nil
+	}
+	env := f.env(t)
+	var fired time.Duration
+	env.SetOnTimerScheduledListener(func(_ string, d time.Duration) { fired = d })
+	run(env)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, 45*time.Second, fired)
+	require.GreaterOrEqual(t, env.Now().Sub(start), 45*time.Second)
+	require.Equal(t, 1, progress(t, env).Waits)
+	f.requireEachGroupOnce(t)
+}
+
+func TestARunGivesUpOnARateLimitThatNeverOpens(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	f.userResult = func(int) (*activities.WalkResult, error) {
+		return &activities.WalkResult{Cost: activities.Cost{Waits: 1, Wait: time.Minute}}, nil
+	}
+	env := f.env(t)
+	run(env)
+	app, ok := errors.AsType[*temporal.ApplicationError](env.GetWorkflowError())
+	require.True(t, ok)
+	require.Equal(t, activities.ErrGaveUp, app.Type())
+	require.Contains(t, app.Message(), "31m0s")
+	require.Equal(t, 31, f.userCalls)
+}
+
+func TestCancelStopsWithoutSettling(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	f.userResult = func(int) (*activities.WalkResult, error) {
+		return &activities.WalkResult{Cost: activities.Cost{Wait: time.Minute}}, nil
+	}
+	env := f.env(t)
+	env.RegisterDelayedCallback(env.CancelWorkflow, 90*time.Second)
+	run(env)
+	require.True(t, temporal.IsCanceledError(env.GetWorkflowError()), "%v", env.GetWorkflowError())
+	require.False(t, f.settled)
+	require.False(t, f.committed)
+	require.Len(t, f.ends, 1)
+	require.Equal(t, activities.Cancelled, f.ends[0].Outcome)
+	require.Equal(t, "Cancelled", progress(t, env).Outcome)
+}
+
+func TestAFullWaitsItsTurn(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	f.heldFor = 5
+	env := f.env(t)
+	env.RegisterDelayedCallback(func() {
+		p := progress(t, env)
+		require.Equal(t, workflows.Waiting, p.Phase)
+		require.Equal(t, "other-run", p.HeldBy)
+	}, 3*time.Second)
+	run(env)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, 6, f.begins)
+	require.Empty(t, progress(t, env).HeldBy)
+}
+
+func TestContinueAsNewCarriesTheState(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	input := workflows.ImportInput{Connector: "contoso", Mode: workflows.Full}
+	executions := 0
+	for ; ; executions++ {
+		require.Less(t, executions, 100, "the run must end")
+		env := f.env(t)
+		env.SetContinueAsNewSuggested(true) // every execution ends as soon as nothing is in flight
+		env.ExecuteWorkflow(workflows.ImportWorkflow, input)
+		require.Zero(t, f.inFlight, "nothing is in flight at continue-as-new")
+		next, ok := errors.AsType[*workflow.ContinueAsNewError](env.GetWorkflowError())
+		if !ok {
+			require.NoError(t, env.GetWorkflowError())
+			break
+		}
+		require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &input))
+		require.NotNil(t, input.State)
+	}
+	require.Greater(t, executions, 3)
+	require.Equal(t, 1, f.begins)
+	require.True(t, f.committed)
+	f.requireEachGroupOnce(t)
+}
+
+func TestBadInputIsRefused(t *testing.T) {
+	t.Parallel()
+	for i, in := range []workflows.ImportInput{{}, {Connector: "contoso"}, {Connector: "contoso", Mode: "full"}, {Mode: workflows.Full}} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			f := newFakeOrg()
+			env := f.env(t)
+			env.ExecuteWorkflow(workflows.ImportWorkflow, in)
+			app, ok := errors.AsType[*temporal.ApplicationError](env.GetWorkflowError())
+			require.True(t, ok)
+			require.Equal(t, activities.ErrDefinition, app.Type())
+			require.Zero(t, f.begins)
+		})
+	}
+}

@@ -1,0 +1,234 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/identitymesh/okta-connector/activities"
+)
+
+// reader walks users and groups side by side and reads member lists as soon as the
+// first groups are known, all under one cap of calls in flight (design.md §4).
+// Everything runs in one coroutine: handOut starts what may start, the selector
+// brings back what has ended.
+type reader struct {
+	*importRun
+	sel      workflow.Selector
+	failure  error
+	draining bool // continue-as-new is due: start nothing more
+
+	activities   int // in flight
+	timers       int
+	users        bool // its activity is in flight
+	groups       bool
+	timerOf      map[*Lane]bool
+	cancelTimers workflow.CancelFunc
+}
+
+func newReader(r *importRun) *reader {
+	return &reader{importRun: r, timerOf: make(map[*Lane]bool)}
+}
+
+// read returns when everything planned is read, on the first failure, or with
+// errContinue; never with an activity in flight.
+func (d *reader) read(ctx workflow.Context) error {
+	if d.st.Progress.Phase != Reading {
+		return nil
+	}
+	info := workflow.GetInfo(ctx)
+	ctx, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	timers, cancelTimers := workflow.WithCancel(ctx)
+	d.cancelTimers = cancelTimers
+	d.sel = workflow.NewSelector(ctx)
+	for {
+		if d.failure == nil && !d.draining {
+			d.handOut(ctx, timers)
+		}
+		if d.activities+d.timers == 0 {
+			break
+		}
+		d.sel.Select(ctx)
+		d.details(ctx)
+		if d.failure != nil {
+			cancel() // the others finish the page in hand
+		}
+		if !d.draining && info.GetContinueAsNewSuggested() {
+			d.draining = true
+			cancelTimers()
+		}
+	}
+	switch {
+	case d.failure != nil:
+		return d.failure
+	case d.done():
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		return errContinue
+	}
+}
+
+// done says whether everything planned is read.
+func (d *reader) done() bool {
+	p := &d.st.Progress
+	p.Members.Done = !p.Members.Enabled || p.Groups.Done && d.st.NextGroup > p.Members.Groups && len(d.st.Rest) == 0
+	return (!p.Users.Enabled || p.Users.Done) && (!p.Groups.Enabled || p.Groups.Done) && p.Members.Done
+}
+
+// handOut starts every activity that may start now.
+func (d *reader) handOut(ctx, timers workflow.Context) {
+	p := &d.st.Progress
+	if p.Users.Enabled && !p.Users.Done && !d.users && d.ready(timers, &d.st.Users) {
+		d.walk(ctx, "users", act.ReadUsers, &p.Users, &d.st.Users, &d.users)
+	}
+	if p.Groups.Enabled && !p.Groups.Done && !d.groups && d.ready(timers, &d.st.Groups) {
+		d.walk(ctx, "groups", act.ReadGroups, &p.Groups, &d.st.Groups, &d.groups)
+	}
+	for d.activities < d.slots() && d.ready(timers, &d.st.Members) {
+		r, ok := d.nextRange()
+		if !ok {
+			return
+		}
+		d.members(ctx, r)
+	}
+}
+
+// slots is the cap of calls in flight for members: a list that is still being
+// walked, but waits, keeps its place.
+func (d *reader) slots() int {
+	n := d.st.Plan.MaxInFlight
+	if p := d.st.Progress; p.Users.Enabled && !p.Users.Done && !d.users {
+		n -= groupsReserved
+	}
+	if p := d.st.Progress; p.Groups.Enabled && !p.Groups.Done && !d.groups {
+		n -= groupsReserved
+	}
+	return n
+}
+
+// ready says whether a lane may call Okta now; otherwise its timer is running.
+func (d *reader) ready(ctx workflow.Context, l *Lane) bool {
+	if d.timerOf[l] {
+		return false
+	}
+	wait := l.WaitUntil.Sub(workflow.Now(ctx))
+	if l.WaitUntil.IsZero() || wait <= 0 {
+		l.WaitUntil = time.Time{}
+		return true
+	}
+	d.timers++
+	d.timerOf[l] = true
+	d.sel.AddFuture(workflow.NewTimer(ctx, wait), func(f workflow.Future) {
+		d.timers--
+		d.timerOf[l] = false
+		if err := f.Get(ctx, nil); err != nil && !d.draining {
+			d.fail(err)
+		}
+	})
+	return false
+}
+
+// nextRange returns the next groups to read: what an activity left over first, then
+// a share of the groups known so far, so that all slots end at about the same time.
+func (d *reader) nextRange() (Range, bool) {
+	if n := len(d.st.Rest); n > 0 {
+		r := d.st.Rest[n-1]
+		d.st.Rest = d.st.Rest[:n-1]
+		return r, true
+	}
+	left := d.st.Progress.Members.Groups - d.st.NextGroup + 1
+	if !d.st.Plan.Memberships || left <= 0 {
+		return Range{}, false
+	}
+	size := min(max(left/(d.st.Plan.MaxInFlight*rangesPerSlot), 1), maxGroupRange)
+	r := Range{From: d.st.NextGroup, To: d.st.NextGroup + size - 1}
+	d.st.NextGroup += size
+	return r, true
+}
+
+// walk starts an activity on the user or the group list.
+func (d *reader) walk(ctx workflow.Context, name string, activity any, p *StreamProgress, l *Lane, busy *bool) {
+	*busy = true
+	d.activities++
+	f := workflow.ExecuteActivity(options(ctx, reading, fmt.Sprintf("%s, from page %d", name, p.Pages+1)), activity,
+		activities.WalkInput{Fence: d.st.Fence, Plan: d.st.Plan, MaxPages: walkPages})
+	d.sel.AddFuture(f, func(f workflow.Future) {
+		*busy = false
+		d.activities--
+		var w activities.WalkResult
+		if err := f.Get(ctx, &w); err != nil {
+			d.fail(err)
+			return
+		}
+		moved := w.Page > p.Pages
+		p.Pages, p.Seen, p.Done, p.Mark = w.Page, w.Seen, w.Done, w.Mark
+		if name == "groups" && d.st.Plan.Memberships {
+			d.st.Progress.Members.Groups = w.Seen
+		}
+		d.fail(d.spent(ctx, l, w.Cost, moved))
+	})
+}
+
+// members starts an activity on a range of groups.
+func (d *reader) members(ctx workflow.Context, r Range) {
+	d.activities++
+	f := workflow.ExecuteActivity(options(ctx, reading, fmt.Sprintf("members of groups %d to %d", r.From, r.To)), act.ReadMembers,
+		activities.MembersInput{Fence: d.st.Fence, Plan: d.st.Plan, From: r.From, To: r.To, MaxPages: memberPages})
+	d.sel.AddFuture(f, func(f workflow.Future) {
+		d.activities--
+		var m activities.MembersResult
+		if err := f.Get(ctx, &m); err != nil {
+			d.fail(err)
+			return
+		}
+		p := &d.st.Progress.Members
+		p.Pages += m.Pages
+		p.Seen += m.Seen
+		p.Read += m.Next - r.From
+		if m.Next <= r.To {
+			d.st.Rest = append(d.st.Rest, Range{From: m.Next, To: r.To})
+		}
+		d.fail(d.spent(ctx, &d.st.Members, m.Cost, m.Pages > 0))
+	})
+}
+
+// fail keeps the first failure; what is cancelled because of it does not replace it.
+func (d *reader) fail(err error) {
+	if err != nil && (d.failure == nil || temporal.IsCanceledError(d.failure)) {
+		d.failure = err
+	}
+}
+
+// spent adds an activity's cost to the progress and to its lane's wait. moved says
+// that it recorded something.
+func (r *importRun) spent(ctx workflow.Context, l *Lane, c activities.Cost, moved bool) error {
+	p := &r.st.Progress
+	p.APICalls += c.APICalls
+	p.Waits += c.Waits
+	if len(c.Rates) > 0 {
+		p.Rates = c.Rates
+	}
+	if moved {
+		l.Waited = 0
+	}
+	p.WaitUntil = nil
+	if c.Wait == 0 {
+		return nil
+	}
+	if l.Waited += c.Wait; l.Waited > maxRateLimitWait {
+		return temporal.NewNonRetryableApplicationError(
+			fmt.Sprintf("Okta's rate limit let no page through for %s: spread the connectors' schedules, lower PageSize, or ask Okta for a higher limit", l.Waited),
+			activities.ErrGaveUp, nil)
+	}
+	until := workflow.Now(ctx).Add(c.Wait)
+	if until.After(l.WaitUntil) {
+		l.WaitUntil = until
+	}
+	p.WaitUntil = &until
+	return nil
+}

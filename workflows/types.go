@@ -1,0 +1,114 @@
+package workflows
+
+import (
+	"time"
+
+	"github.com/identitymesh/okta-connector/activities"
+)
+
+// Mode says how much of the org a run reads.
+type Mode string
+
+// Full walks the whole org (runbook, "Watermark behaviour").
+const Full Mode = "Full"
+
+// ImportInput starts an [ImportWorkflow].
+type ImportInput struct {
+	Connector string `json:"connector"`
+	Mode      Mode   `json:"mode"`
+	// State is carried through continue-as-new; nil at the start.
+	State *State `json:"state,omitempty"`
+}
+
+// ImportResult is what a completed import returns: its run row.
+type ImportResult = activities.RunResult
+
+// ProgressQuery is the name of the query that answers a [Progress], from the first
+// second of a run to after its end.
+const ProgressQuery = "progress"
+
+// State is what an import knows, carried through continue-as-new. It holds ids,
+// counts and stamps only.
+type State struct {
+	StartedAt time.Time        `json:"startedAt"` // of the first execution
+	Begun     bool             `json:"begun"`
+	Fence     activities.Fence `json:"fence"`
+	Plan      activities.Plan  `json:"plan"`
+	Progress  Progress         `json:"progress"`
+	Users     Lane             `json:"users"`
+	Groups    Lane             `json:"groups"`
+	Members   Lane             `json:"members"`
+	// NextGroup is the first queued group not handed out yet; ordinals start at 1.
+	NextGroup int `json:"nextGroup"`
+	// Rest are ranges handed out whose activity ended before them.
+	Rest []Range `json:"rest,omitempty"`
+	// Acquitted counts look-ups that found the object alive and in scope.
+	Acquitted int `json:"acquitted"`
+}
+
+// Lane is one of the three kinds of reading, each with its own rate-limit waits.
+type Lane struct {
+	// WaitUntil is when Okta's budget allows the next call; zero: now.
+	WaitUntil time.Time `json:"waitUntil,omitzero"`
+	// Waited sums the waits since the last recorded page.
+	Waited time.Duration `json:"waited,omitempty"`
+}
+
+// Range is a range of queued groups, both ends included.
+type Range struct {
+	From int `json:"from"`
+	To   int `json:"to"`
+}
+
+// Phase is what an import is doing.
+type Phase string
+
+// The phases of an import, in order.
+const (
+	Beginning Phase = "Beginning" // loading the definition, taking the lease
+	Waiting   Phase = "Waiting"   // another run holds the connector
+	Reading   Phase = "Reading"   // walking Okta's lists
+	LookingUp Phase = "LookingUp" // asking Okta about objects the listings did not show
+	Settling  Phase = "Settling"  // deciding deletes, deriving edges
+	Ended     Phase = "Ended"
+)
+
+// Progress answers [ProgressQuery].
+type Progress struct {
+	RunID     string            `json:"runId"`
+	Connector string            `json:"connector"`
+	Mode      Mode              `json:"mode"`
+	Phase     Phase             `json:"phase"`
+	HeldBy    string            `json:"heldBy,omitempty"` // the run this one waits for
+	Users     StreamProgress    `json:"users"`
+	Groups    StreamProgress    `json:"groups"`
+	Members   MembersProgress   `json:"members"`
+	LookedUp  int               `json:"lookedUp"`
+	APICalls  int               `json:"apiCalls"`
+	Waits     int               `json:"rateLimitWaits"`
+	WaitUntil *time.Time        `json:"waitUntil,omitempty"` // set while a stream waits for the rate limit
+	Rates     []activities.Rate `json:"rates,omitempty"`     // the newest state of each rate-limit bucket
+	Outcome   string            `json:"outcome,omitempty"`
+	Error     string            `json:"error,omitempty"`
+}
+
+// StreamProgress is how far the walk of one list is.
+type StreamProgress struct {
+	Enabled bool `json:"enabled"`
+	Pages   int  `json:"pages"`
+	Seen    int  `json:"seen"`
+	Done    bool `json:"done"`
+	// Mark is the watermark this walk will leave.
+	Mark *time.Time `json:"mark,omitempty"`
+}
+
+// MembersProgress is how far the reading of member lists is. Groups grows while
+// the group list is still being walked.
+type MembersProgress struct {
+	Enabled bool `json:"enabled"`
+	Groups  int  `json:"groups"` // known so far
+	Read    int  `json:"read"`
+	Pages   int  `json:"pages"`
+	Seen    int  `json:"seen"`
+	Done    bool `json:"done"`
+}
