@@ -17,11 +17,9 @@ DEV_VERSION := $(or $(shell git log -1 --format=%h -- devserver 2>/dev/null),unk
 LDFLAGS     := -X github.com/identitymesh/okta-connector/internal/app.Version=$(VERSION)
 DEV_LDFLAGS := -s -w -X main.buildVersion=$(DEV_VERSION)
 
-# The race detector needs a C compiler. Without one the tests run without it and
-# say so; in CI that is an error.
-HAVE_CC := $(shell command -v $${CC:-$$(go env CC)} 2>/dev/null)
-RACE    := $(if $(HAVE_CC),-race)
-export CGO_ENABLED := $(if $(HAVE_CC),1,0)
+# The race detector needs cgo and a C compiler. Without them the tests run without
+# it and say so; in CI that is an error.
+RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 # The integration tests run these binaries as processes of their own.
 export IDENTITYMESH_BIN := $(CURDIR)/bin
@@ -59,7 +57,7 @@ test-devserver: ## run the tests of temporal-dev
 
 race:
 ifndef RACE
-	@echo "NOTE: no C compiler found, so the tests run WITHOUT the race detector (install gcc to have it)." >&2
+	@echo "NOTE: no C compiler found, so the tests run WITHOUT the race detector: install gcc to have it." >&2
 	@test -z "$$CI"
 endif
 

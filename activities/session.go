@@ -88,7 +88,7 @@ func (a *Activities) definition(ctx context.Context, name string) (*connector.De
 // token resolves the definition's secret reference; the caller wipes it.
 func (a *Activities) token(ctx context.Context, def *connector.Definition) (secrets.Value, error) {
 	var none secrets.Value
-	ref, err := secrets.ParseRef(def.Auth.ApiKey)
+	ref, err := secrets.ParseRef(def.Auth.APIKey)
 	if err != nil {
 		return none, permanentf(ErrDefinition, "connector %q: AuthJson.ApiKey: %v", def.Name, err)
 	}
@@ -112,7 +112,7 @@ func revisionOf(def *connector.Definition) string {
 // mapping returns the options of the mapping under this definition.
 func (s *session) mapping() mapping.Options {
 	return mapping.Options{
-		ExternalID: mapping.ExternalID(s.def.Config.ExternalIdAttribute),
+		ExternalID: mapping.ExternalID(s.def.Config.ExternalIDAttribute),
 		Ignore:     s.def.Config.IgnoreForChanges,
 	}
 }

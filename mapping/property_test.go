@@ -116,6 +116,25 @@ func TestPropertyText(t *testing.T) {
 	})
 }
 
+// A type object gives the same text however it is spaced and ordered.
+func TestPropertyType(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		object := rapid.MapOfN(anyText, anyText, 0, 3).Draw(t, "type")
+		compact, err := json.Marshal(object) // sorts keys, escapes <, > and &
+		require.NoError(t, err)
+		spaced, err := json.MarshalIndent(object, " ", "\t")
+		require.NoError(t, err)
+		plain, err := mapping.AppendAny(nil, object)
+		require.NoError(t, err)
+		for _, raw := range [][]byte{compact, spaced, plain} {
+			got, err := mapping.User(&okta.User{ID: "00u1", Type: raw, Profile: map[string]any{}}, mapping.Options{})
+			require.NoError(t, err)
+			require.Equal(t, string(plain), decode[map[string]any](t, got.Attributes)["type"])
+		}
+	})
+}
+
 // The hash ignores the attributes of Ignore and those that are not imported, and
 // nothing else.
 func TestPropertyHash(t *testing.T) {

@@ -108,11 +108,10 @@ func (c *cli) finish(ctx context.Context, cmd *cobra.Command, err error) int {
 
 // warnf writes a message of the command to standard error.
 func (c *cli) warnf(format string, args ...any) {
-	// Nothing can be done about a broken standard error.
-	_, _ = fmt.Fprintf(c.stderr, "starter: "+format+"\n", args...)
+	c.notef("starter: "+format, args...)
 }
 
 // notef writes a remark to standard error, without the command's name.
 func (c *cli) notef(format string, args ...any) {
-	_, _ = fmt.Fprintf(c.stderr, format+"\n", args...)
+	printLine(c.stderr, fmt.Sprintf(format, args...))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"strings"
 
@@ -131,8 +130,5 @@ func (c *cli) setSecret(ctx context.Context, store mesh.Store, ref string, value
 	if err != nil {
 		return err
 	}
-	if err := sealed.Set(ctx, parsed, value); err != nil {
-		return fmt.Errorf("store %s: %w", ref, err)
-	}
-	return nil
+	return sealed.Set(ctx, parsed, value)
 }

@@ -121,10 +121,6 @@ func (v *barView) close(done bool) {
 	printLine(v.w, "")
 }
 
-func printLine(w io.Writer, text string) {
-	_, _ = fmt.Fprintln(w, text) // nothing can be done about a broken standard error
-}
-
 // fit joins as many parts as a width takes.
 func fit(parts []string, width int) string {
 	text := parts[0]

@@ -84,7 +84,7 @@ func runRows(runs []mesh.Run, holder string) [][]string {
 			duration = span(time.Duration(r.DurationMs) * time.Millisecond)
 		}
 		rows[i] = []string{r.RunID, r.Mode, outcomeText(r, holder), stamp(r.StartedAt), duration, strconv.Itoa(sum.Added),
-			strconv.Itoa(sum.Updated), strconv.Itoa(sum.Deleted), strconv.Itoa(r.APICalls), truncate(r.Error, 60)}
+			strconv.Itoa(sum.Updated), strconv.Itoa(sum.Deleted), strconv.Itoa(r.APICalls), truncate(oneLine(r.Error), 60)}
 	}
 	return rows
 }
@@ -169,7 +169,7 @@ func printRunTable(w io.Writer, r *mesh.Run, holder string) error {
 		{"Outcome", outcomeText(*r, holder)},
 	}
 	if r.Error != "" {
-		fields = append(fields, field{"Error", r.Error})
+		fields = append(fields, field{"Error", oneLine(r.Error)})
 	}
 	fields = append(fields,
 		field{"Started", stamp(r.StartedAt)},

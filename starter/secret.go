@@ -141,7 +141,7 @@ func (c *cli) deleteSecret(ctx context.Context, store mesh.Store, ref string) er
 		return err
 	}
 	if err := sealed.Delete(ctx, parsed); err != nil {
-		if _, ok := errors.AsType[*mesh.NotFoundError](err); ok {
+		if _, ok := errors.AsType[*secrets.MissingError](err); ok {
 			return fmt.Errorf("secret %s does not exist; 'starter secret list' shows the stored ones", ref)
 		}
 		return err

@@ -134,7 +134,7 @@ func (c *cli) running(ctx context.Context, store mesh.Store, name string) (*runn
 
 // print writes the status for people.
 func (s *status) print(w io.Writer, name string) error {
-	fields := []field{{"Connector", name}, {"Definition", s.DefinitionError}}
+	fields := []field{{"Connector", name}, {"Definition", oneLine(s.DefinitionError)}}
 	if s.def != nil {
 		fields = definitionFields(s.def)
 	}
@@ -144,7 +144,7 @@ func (s *status) print(w io.Writer, name string) error {
 	}
 	fields = append(fields, field{"Live objects", strings.Join(live, ", ")}, field{"Watermark", orDash(s.WatermarkText)})
 	if s.WatermarkError != "" {
-		fields = append(fields, field{"Watermark error", s.WatermarkError})
+		fields = append(fields, field{"Watermark error", oneLine(s.WatermarkError)})
 	}
 	holder := ""
 	if s.Running == nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/identitymesh/okta-connector/secrets"
 )
 
 // terminal is what the commands ask of the terminal they run in.
@@ -105,11 +107,9 @@ func (a *asker) line(ctx context.Context, question, def string) (string, error) 
 	return answer, nil
 }
 
-// maxSecret is the longest secret value. The longest sensible one is a private key.
-const maxSecret = 64 << 10
-
 // readSecret reads a secret value: from the terminal without echo, or else all of
-// standard input. One trailing newline is trimmed. The value appears in no message.
+// standard input. The value is as it was sent; [secrets.TableStore.Set] trims one
+// trailing newline and judges the rest. It appears in no message.
 func (c *cli) readSecret(ctx context.Context, question string) ([]byte, error) {
 	var value []byte
 	var err error
@@ -120,25 +120,14 @@ func (c *cli) readSecret(ctx context.Context, question string) ([]byte, error) {
 		value, err = c.tty.ReadPassword(ctx)
 		c.notef("") // the newline that was not echoed
 	} else {
-		value, err = await(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(c.stdin, maxSecret+3)) })
+		// A little more than a value may have, so that too long a one is seen as such.
+		value, err = await(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(c.stdin, secrets.MaxValueLen+16)) })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the value: %w", err)
 	}
-	value = trimNewline(value)
-	switch {
-	case len(value) == 0:
+	if len(bytes.TrimSpace(value)) == 0 {
 		return nil, errors.New("the value is empty: type it at the prompt, or send it on standard input")
-	case len(value) > maxSecret:
-		return nil, fmt.Errorf("the value is longer than %d bytes: is this the right file?", maxSecret)
 	}
 	return value, nil
-}
-
-// trimNewline cuts one trailing line end, of either kind.
-func trimNewline(b []byte) []byte {
-	if cut, ok := bytes.CutSuffix(b, []byte("\n")); ok {
-		return bytes.TrimSuffix(cut, []byte("\r"))
-	}
-	return b
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode"
@@ -12,7 +13,7 @@ import (
 // printable makes text safe for a terminal: names in a directory may hold line
 // breaks, escape sequences, or marks that reverse the writing direction.
 func printable(s string) string {
-	if !strings.ContainsFunc(s, harmful) && !strings.ContainsRune(s, unicode.ReplacementChar) {
+	if !strings.ContainsFunc(s, harmful) {
 		return s
 	}
 	var b strings.Builder
@@ -30,6 +31,19 @@ func harmful(r rune) bool {
 	return unicode.IsControl(r) || // C0 and C1
 		r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || // writing direction
 		r == 0x2028 || r == 0x2029 // line and paragraph separators
+}
+
+// oneLine makes a message of several lines one, for a cell of a table.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// printLine writes text, which may be several lines, to standard error. Messages
+// quote Okta and the operator's files, hence the care.
+func printLine(w io.Writer, text string) {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		lines[i] = printable(l)
+	}
+	_, _ = fmt.Fprintln(w, strings.Join(lines, "\n")) // nothing can be done about a broken standard error
 }
 
 // pad fills s with blanks to a display width; text that is wider stays as it is.

@@ -49,10 +49,19 @@ func newFakeOrg() *fakeOrg {
 	}
 }
 
+// quiet drops the log lines of a test environment; assertions say what matters.
+type quiet struct{}
+
+func (quiet) Debug(string, ...any) {}
+func (quiet) Info(string, ...any)  {}
+func (quiet) Warn(string, ...any)  {}
+func (quiet) Error(string, ...any) {}
+
 // env returns a test environment in which the real workflow meets the fake org.
 func (f *fakeOrg) env(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet{})
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetStartTime(start)
 	env.SetTestTimeout(20 * time.Second)

@@ -75,14 +75,16 @@ const (
 
 // Progress answers [ProgressQuery].
 type Progress struct {
-	RunID     string            `json:"runId"`
-	Connector string            `json:"connector"`
-	Mode      Mode              `json:"mode"`
-	Phase     Phase             `json:"phase"`
-	HeldBy    string            `json:"heldBy,omitempty"` // the run this one waits for
-	Users     StreamProgress    `json:"users"`
-	Groups    StreamProgress    `json:"groups"`
-	Members   MembersProgress   `json:"members"`
+	RunID     string          `json:"runId"`
+	Connector string          `json:"connector"`
+	Mode      Mode            `json:"mode"`
+	Phase     Phase           `json:"phase"`
+	HeldBy    string          `json:"heldBy,omitempty"` // the run this one waits for
+	Users     StreamProgress  `json:"users"`
+	Groups    StreamProgress  `json:"groups"`
+	Members   MembersProgress `json:"members"`
+	// Missing counts the objects that the complete listings did not show.
+	Missing   int               `json:"missing"`
 	LookedUp  int               `json:"lookedUp"`
 	APICalls  int               `json:"apiCalls"`
 	Waits     int               `json:"rateLimitWaits"`

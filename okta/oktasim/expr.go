@@ -140,6 +140,10 @@ func bindComparison[T any](v vocabulary[T], e *filter.AttributeExpression) (pred
 		if !ok {
 			return nil, mismatch
 		}
+		// The parser leaves the escapes of a JSON string in place.
+		if strings.Contains(want, `\`) && json.Unmarshal([]byte(`"`+want+`"`), &want) != nil {
+			return nil, mismatch
+		}
 		if v.fold {
 			want = strings.ToLower(want)
 		}

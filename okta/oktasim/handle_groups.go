@@ -94,7 +94,7 @@ func pageGroups(c *call, l limits, row func(*group) userRow, match predicate[gro
 	}
 	o := c.org()
 	o.mu.RLock()
-	after, err := c.keysetCursor("", prefixGroup)
+	after, err := c.keysetCursor("", prefixGroup, o.isGroup)
 	if err != nil {
 		o.mu.RUnlock()
 		return err
@@ -198,7 +198,7 @@ func listMembers(c *call) error {
 		o.mu.RUnlock()
 		return errNotFound(c.ids[0], "UserGroup")
 	}
-	after, err := c.keysetCursor("", prefixUser)
+	after, err := c.keysetCursor("", prefixUser, o.isUser)
 	if err != nil {
 		o.mu.RUnlock()
 		return err
@@ -240,7 +240,7 @@ func listUserGroups(c *call) error {
 		o.mu.RUnlock()
 		return errNotFound(c.ids[0], "User")
 	}
-	after, err := c.keysetCursor("", prefixGroup)
+	after, err := c.keysetCursor("", prefixGroup, o.isGroup)
 	if err != nil {
 		o.mu.RUnlock()
 		return err

@@ -44,7 +44,7 @@ func pageUsers(c *call, l limits, mark string, match predicate[user]) error {
 	}
 	o, trimmed := c.org(), c.trimmed()
 	o.mu.RLock()
-	after, err := c.keysetCursor(mark, prefixUser)
+	after, err := c.keysetCursor(mark, prefixUser, o.isUser)
 	if err != nil {
 		o.mu.RUnlock()
 		return err

@@ -176,6 +176,10 @@ func (o *Org) user(id string) *user {
 	return nil
 }
 
+func (o *Org) isUser(id string) bool { return o.user(id) != nil }
+
+func (o *Org) isGroup(id string) bool { return o.group(id) != nil }
+
 // userByRef finds a user by id, login or unambiguous login short name, as GET
 // /users/{id} does (SPEC getUser).
 func (o *Org) userByRef(ref string) *user {

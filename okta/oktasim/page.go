@@ -43,15 +43,16 @@ func pageLimit(q url.Values, l limits) (int, error) {
 
 // keysetCursor reads the after parameter of a list that is ordered by id: the id
 // of the last row, in the plain user list with a 0 before it (facts.md §1). The
-// row may be gone by now. A cursor that Okta cannot have given is refused with
+// row may be gone by now; exists knows the ids of files, which may have another
+// form. A cursor that Okta cannot have given is refused with
 // the code recorded for /apps in error_400_other.http: an empty page would look
 // like the end of the list.
-func (c *call) keysetCursor(mark, prefix string) (string, error) {
+func (c *call) keysetCursor(mark, prefix string, exists func(id string) bool) (string, error) {
 	if !c.query.Has("after") {
 		return "", nil
 	}
 	id, ok := strings.CutPrefix(c.query.Get("after"), mark)
-	if !ok || (!looksLikeID(id, prefix) && c.org().user(id) == nil && c.org().group(id) == nil) {
+	if !ok || (!looksLikeID(id, prefix) && !exists(id)) {
 		return "", errBadCursor()
 	}
 	return id, nil

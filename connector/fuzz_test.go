@@ -1,0 +1,41 @@
+package connector_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/identitymesh/okta-connector/connector"
+)
+
+// Parse never panics; what it accepts is valid, and reads back as the same from
+// its own output and from its parts. What it refuses comes with a reason.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(runbookJSON))
+	f.Add([]byte(`{"Name":"a","Type":"Okta","ConfigJson":"{\"OrgDomain\":\"[::1]:1\",\"InsecureLoopback\":true,\"IgnoreForChanges\":[\"a\"]}","AuthJson":{}}`))
+	f.Add([]byte(`{"Name":1,"Name":2,"ConfigJson":[],"AuthJson":"{"} x`))
+	f.Add([]byte("\ufeff{}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := connector.Parse(b)
+		if err != nil {
+			var e *connector.ValidationError
+			if d != nil || !errors.As(err, &e) || len(e.Problems) == 0 || err.Error() == "" {
+				t.Fatalf("refused without a reason: %v, %v", d, err)
+			}
+			return
+		}
+		if err := d.Validate(); err != nil {
+			t.Fatalf("accepted, yet not valid: %v", err)
+		}
+		again, err := connector.Parse(d.JSON())
+		if err != nil {
+			t.Fatalf("its own output is refused: %v\n%s", err, d.JSON())
+		}
+		parts, err := connector.FromParts(d.Name, d.Type, d.ConfigJSON(), d.AuthJSON())
+		if err != nil {
+			t.Fatalf("its own parts are refused: %v", err)
+		}
+		if string(again.JSON()) != string(d.JSON()) || string(parts.JSON()) != string(d.JSON()) {
+			t.Fatalf("changed on the way:\n%s\n%s\n%s", d.JSON(), again.JSON(), parts.JSON())
+		}
+	})
+}

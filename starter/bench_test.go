@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/common/v1"
+	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/testsuite"
+	sdkworkflow "go.temporal.io/sdk/workflow"
+
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/secrets"
+	"github.com/identitymesh/okta-connector/workflows"
+)
+
+// canary is a token that no output may hold.
+const canary = "00canaryCANARYcanary-T0KEN_never_shown_42x"
+
+// someRun is a run id as Temporal makes them.
+const someRun = "0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11"
+
+// fixedNow is the clock of the commands under test.
+var fixedNow = time.Date(2026, 4, 22, 8, 15, 30, 0, time.UTC)
+
+// bench runs command lines against a real mesh in a folder of the test's own and a
+// Temporal of the test's making.
+type bench struct {
+	t        *testing.T
+	dir      string
+	temporal *fakeTemporal
+	tty      fakeTerminal
+	dialErr  error
+	dialed   []string // the namespaces
+	stdin    io.Reader
+	out, err bytes.Buffer
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	return &bench{t: t, dir: t.TempDir(), temporal: &fakeTemporal{}, stdin: strings.NewReader("")}
+}
+
+func (b *bench) openStore(ctx context.Context) (mesh.Store, error) {
+	return mesh.Open(ctx, "sqlite://"+filepath.ToSlash(filepath.Join(b.dir, "mesh.db")))
+}
+
+func (b *bench) secrets(store mesh.Store) *secrets.TableStore {
+	return secrets.NewTableStore(store, secrets.OpenKeys(filepath.Join(b.dir, "secrets.key")))
+}
+
+// cli returns a cli that writes into b, whose outputs it empties.
+func (b *bench) cli() *cli {
+	b.out.Reset()
+	b.err.Reset()
+	return &cli{
+		stdin:       b.stdin,
+		stdout:      &output{w: &b.out},
+		stderr:      &b.err,
+		tty:         b.tty,
+		openStore:   b.openStore,
+		openSecrets: func(s mesh.Store) (secretStore, error) { return b.secrets(s), nil },
+		dial: func(_ context.Context, namespace string) (temporalClient, error) {
+			b.dialed = append(b.dialed, namespace)
+			return b.temporal, b.dialErr
+		},
+		taskQueue: func() string { return "test-queue" },
+		now:       func() time.Time { return fixedNow },
+	}
+}
+
+// run executes a command line and returns its exit code.
+func (b *bench) run(args ...string) int {
+	b.t.Helper()
+	return b.cli().run(b.t.Context(), args)
+}
+
+// ok executes a command line that must succeed and returns its standard output.
+func (b *bench) ok(args ...string) string {
+	b.t.Helper()
+	code := b.run(args...)
+	require.Zero(b.t, code, "starter %v\nstdout: %s\nstderr: %s", args, b.out.String(), b.err.String())
+	return b.out.String()
+}
+
+// fails executes a command line that must end with code, print nothing on standard
+// output, and say want on standard error.
+func (b *bench) fails(code int, want string, args ...string) {
+	b.t.Helper()
+	got := b.run(args...)
+	require.Equal(b.t, code, got, "starter %v\nstdout: %s\nstderr: %s", args, b.out.String(), b.err.String())
+	require.Empty(b.t, b.out.String())
+	require.Contains(b.t, b.err.String(), want)
+}
+
+// withStore runs f on the mesh.
+func (b *bench) withStore(f func(ctx context.Context, store mesh.Store)) {
+	b.t.Helper()
+	store, err := b.openStore(b.t.Context())
+	require.NoError(b.t, err)
+	f(b.t.Context(), store)
+	require.NoError(b.t, store.Close())
+}
+
+// definition is a definition file.
+func definition(name string) string {
+	return fmt.Sprintf(`{"Name": %q, "Type": "Okta",
+		"ConfigJson": {"OrgDomain": "%s.okta.com"},
+		"AuthJson": {"Mode": "ApiKey", "ApiKey": "secret://okta/%s/apitoken"}}`, name, name, name)
+}
+
+// apply creates a connector.
+func (b *bench) apply(name string) {
+	b.t.Helper()
+	b.stdin = strings.NewReader(definition(name))
+	b.ok("connector", "apply", "-f", "-")
+	b.stdin = strings.NewReader("")
+}
+
+// begin starts a run of a connector in the mesh.
+func (b *bench) begin(connector, runID string) mesh.Fence {
+	b.t.Helper()
+	var fence mesh.Fence
+	b.withStore(func(ctx context.Context, store mesh.Store) {
+		var err error
+		fence, err = store.Begin(ctx, mesh.BeginRun{
+			Connector: connector, RunID: runID, WorkflowID: "import-" + connector + "-full-x", Namespace: "identity",
+			Mode: "Full", StartedAt: time.Now().Add(-time.Second), LeaseTTL: time.Hour,
+		})
+		require.NoError(b.t, err)
+	})
+	return fence
+}
+
+// object is a mesh object with some attributes.
+func object(typ mesh.ObjectType, id string, attributes map[string]any) mesh.Object {
+	text, err := json.Marshal(attributes)
+	if err != nil {
+		panic(err)
+	}
+	return mesh.Object{Type: typ, OktaID: id, ExternalID: id, Attributes: text, Hash: []byte(id)}
+}
+
+// seed imports one group with the given users as its members, and completes the run.
+func (b *bench) seed(connector, runID string, users ...mesh.Object) {
+	b.t.Helper()
+	fence := b.begin(connector, runID)
+	b.withStore(func(ctx context.Context, store mesh.Store) {
+		members := make([]mesh.Member, len(users))
+		for i, u := range users {
+			members[i] = mesh.Member{OktaID: u.OktaID}
+		}
+		page := func(stream string) mesh.Page {
+			_, err := store.Claim(ctx, fence, stream, "test")
+			require.NoError(b.t, err)
+			return mesh.Page{Stream: stream, Owner: "test", Number: 1, Done: true, Calls: mesh.Calls{API: 1}}
+		}
+		_, err := store.WriteObjects(ctx, fence, mesh.ObjectPage{Page: page("users"), Rows: len(users), Objects: users, Import: true})
+		require.NoError(b.t, err)
+		group := object(mesh.Group, "00g1", map[string]any{"name": "Engineers", "type": "OKTA_GROUP"})
+		_, err = store.WriteObjects(ctx, fence, mesh.ObjectPage{Page: page("groups"), Rows: 1,
+			Objects: []mesh.Object{group}, Import: true, QueueMembers: true})
+		require.NoError(b.t, err)
+		_, err = store.WriteMembers(ctx, fence, mesh.MemberPage{Page: page("members/00g1"), GroupID: "00g1", Members: members})
+		require.NoError(b.t, err)
+		for done := false; !done; {
+			r, err := store.Settle(ctx, fence, mesh.Scope{Users: true, Groups: true}, time.Second)
+			require.NoError(b.t, err)
+			done = r.Done
+		}
+		_, err = store.Commit(ctx, fence, mesh.Completed, mesh.Watermark{Users: mesh.NewMark(fixedNow), Groups: mesh.NewMark(fixedNow)})
+		require.NoError(b.t, err)
+	})
+}
+
+// fakeTerminal answers as a terminal would.
+type fakeTerminal struct {
+	stdin          bool
+	password       string
+	stdout, stderr int
+}
+
+func (f fakeTerminal) StdinIsTerminal() bool { return f.stdin }
+func (f fakeTerminal) StdoutWidth() int      { return f.stdout }
+func (f fakeTerminal) StderrWidth() int      { return f.stderr }
+func (f fakeTerminal) ReadPassword(ctx context.Context) ([]byte, error) {
+	return []byte(f.password), ctx.Err()
+}
+
+// fakeTemporal is a Temporal with one workflow.
+type fakeTemporal struct {
+	mu       sync.Mutex
+	started  []client.StartWorkflowOptions
+	inputs   []workflows.ImportInput
+	startErr []error // of the calls in turn; then none
+
+	progress func() (workflows.Progress, error) // nil: no worker answers
+	queried  string                             // the workflow id of the last query
+	// end blocks until the workflow ends; nil: at once, Completed.
+	end       func(ctx context.Context) (*workflows.ImportResult, error)
+	describe  *workflow.WorkflowExecutionInfo // nil: running
+	cancelled []string
+	cancelErr error
+	listed    string // the query
+	found     string // the workflow id that ListWorkflow finds
+	closed    int
+}
+
+func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.started = append(f.started, o)
+	f.inputs = append(f.inputs, args[0].(workflows.ImportInput))
+	if len(f.startErr) > 0 {
+		err := f.startErr[0]
+		f.startErr = f.startErr[1:]
+		if err != nil {
+			return nil, err
+		}
+	}
+	return fakeRun{f, o.ID, someRun}, nil
+}
+
+func (f *fakeTemporal) GetWorkflow(_ context.Context, workflowID, runID string) client.WorkflowRun {
+	return fakeRun{f, workflowID, runID}
+}
+
+func (f *fakeTemporal) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	info := f.describe
+	if info == nil {
+		info = &workflow.WorkflowExecutionInfo{Status: enums.WORKFLOW_EXECUTION_STATUS_RUNNING}
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info}, nil
+}
+
+func (f *fakeTemporal) CancelWorkflow(_ context.Context, workflowID, _ string) error {
+	f.cancelled = append(f.cancelled, workflowID)
+	return f.cancelErr
+}
+
+func (f *fakeTemporal) QueryWorkflow(ctx context.Context, workflowID, _, queryType string, _ ...any) (converter.EncodedValue, error) {
+	f.mu.Lock()
+	f.queried = workflowID
+	f.mu.Unlock()
+	if queryType != workflows.ProgressQuery {
+		return nil, fmt.Errorf("unknown query %q", queryType)
+	}
+	if f.progress == nil {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	p, err := f.progress()
+	if err != nil {
+		return nil, err
+	}
+	return fakeValue{p}, nil
+}
+
+func (f *fakeTemporal) ListWorkflow(_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	f.listed = r.GetQuery()
+	var found []*workflow.WorkflowExecutionInfo
+	if f.found != "" {
+		found = append(found, &workflow.WorkflowExecutionInfo{Execution: &common.WorkflowExecution{WorkflowId: f.found}})
+	}
+	return &workflowservice.ListWorkflowExecutionsResponse{Executions: found}, nil
+}
+
+func (f *fakeTemporal) Close() { f.closed++ }
+
+type fakeRun struct {
+	f         *fakeTemporal
+	id, runID string
+}
+
+func (r fakeRun) GetID() string                  { return r.id }
+func (r fakeRun) GetRunID() string               { return r.runID }
+func (r fakeRun) GetFirstExecutionRunID() string { return r.runID }
+
+func (r fakeRun) Get(ctx context.Context, into any) error {
+	result := &workflows.ImportResult{RunID: r.runID, Connector: "contoso", Mode: "Full", Outcome: mesh.Completed}
+	if r.f.end != nil {
+		var err error
+		if result, err = r.f.end(ctx); err != nil {
+			return err
+		}
+	}
+	return copyJSON(result, into)
+}
+
+func (r fakeRun) GetWithOptions(ctx context.Context, into any, _ client.WorkflowRunGetOptions) error {
+	return r.Get(ctx, into)
+}
+
+type fakeValue struct{ v any }
+
+func (fakeValue) HasValue() bool       { return true }
+func (v fakeValue) Get(into any) error { return copyJSON(v.v, into) }
+
+func copyJSON(from, into any) error {
+	text, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
+// workflowError is err as a client gets it from a workflow that returned it.
+func workflowError(t *testing.T, err error) error {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.ExecuteWorkflow(func(sdkworkflow.Context) error { return err })
+	wrapped := env.GetWorkflowError()
+	require.Error(t, wrapped)
+	return wrapped
+}
+
+// brokenPipe is a reader that has gone away after n bytes.
+type brokenPipe struct {
+	n   int
+	err error
+}
+
+func (p *brokenPipe) Write(b []byte) (int, error) {
+	if p.n -= len(b); p.n < 0 {
+		return 0, p.err
+	}
+	return len(b), nil
+}
+
+var errDisk = errors.New("no space left on device")
