@@ -31,6 +31,7 @@ type Activities struct {
 	secrets secrets.Resolver
 	http    *http.Client
 	limits  orgLimits
+	agent   string
 	// leaseTTL is how long a run holds its connector without writing a page.
 	leaseTTL time.Duration
 }
@@ -45,13 +46,15 @@ type Config struct {
 	Secrets secrets.Resolver
 	// HTTP is the transport shared by all calls to Okta; nil means [okta.NewHTTPClient].
 	HTTP *http.Client
+	// UserAgent is what Okta's System Log shows of the calls; "" means the client's default.
+	UserAgent string
 	// LeaseTTL is [DefaultLeaseTTL] when zero.
 	LeaseTTL time.Duration
 }
 
 // New returns the activities of a worker.
 func New(c Config) *Activities {
-	a := &Activities{store: c.Store, secrets: c.Secrets, http: c.HTTP, leaseTTL: c.LeaseTTL}
+	a := &Activities{store: c.Store, secrets: c.Secrets, http: c.HTTP, agent: c.UserAgent, leaseTTL: c.LeaseTTL}
 	if a.http == nil {
 		a.http = okta.NewHTTPClient()
 	}

@@ -40,13 +40,11 @@ func TestALateAttemptWritesNothing(t *testing.T) {
 	begun := b.begin()
 	in := activities.WalkInput{Fence: begun.Fence, Plan: begun.Plan, MaxPages: 1000}
 	held, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
+	var first atomic.Bool
 	b.sim.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
-		if strings.Contains(r.URL.RawQuery, "after=") {
-			once.Do(func() {
-				close(held)
-				<-release
-			})
+		if strings.Contains(r.URL.RawQuery, "after=") && first.CompareAndSwap(false, true) {
+			close(held)
+			<-release
 		}
 		return false
 	})
@@ -171,7 +169,7 @@ func TestWhatOktaRefusesIsNotRetried(t *testing.T) {
 		{"401", status(401), activities.ErrUnauthorized, "401"},
 		{"403", status(403), activities.ErrForbidden, "Read-Only Administrator"},
 		{"400", status(400), activities.ErrRefused, "400"},
-		{"404", status(404), activities.ErrRefused, "OrgDomain"},
+		{"404", status(404), activities.ErrRefused, "404"},
 		{"a long Retry-After", status(429, "Retry-After: 31"), activities.ErrRefused, "31"},
 		{"empty list", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")

@@ -59,6 +59,7 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 		BaseURL:    def.Config.BaseURL(),
 		Token:      token.Reveal(),
 		HTTPClient: a.http,
+		UserAgent:  a.agent,
 		Limits:     a.limits.of(def.Config.BaseURL()),
 		OnCall:     s.onCall(activity.GetMetricsHandler(ctx)),
 	})

@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/identitymesh/okta-connector/mapping"
@@ -86,10 +85,6 @@ func walk[T any](ctx context.Context, s *session, st stream[T], maxPages int) (*
 			st.name, s.def.Name, st.name)
 	}
 	p, err := read(ctx, s, st, maxPages)
-	if gone, ok := errors.AsType[*goneError](err); ok {
-		s.flush(ctx)
-		return nil, permanentf(ErrRefused, "%v; is OrgDomain %q an Okta org?", gone, s.def.Config.OrgDomain)
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,9 @@ import (
 	"unicode"
 )
 
+// maxHostLen is the longest host name, in characters (RFC 1035).
+const maxHostLen = 253
+
 var (
 	hostLabel = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 	// numericLabel as the last label makes browsers and resolvers read the whole name
@@ -68,13 +71,13 @@ func checkDomainText(domain string) string {
 		if i := strings.IndexAny(rest, `/?#\`); i >= 0 {
 			rest = rest[:i]
 		}
-		if rest == "" {
+		if rest == "" || len(rest) > maxHostLen {
 			return "must not hold a scheme; " + form
 		}
 		if org, ok := apiHost(strings.ToLower(rest)); ok {
 			rest = org // copied from the address bar of the admin console
 		}
-		return fmt.Sprintf("must not hold a scheme; write %s", quote(rest))
+		return fmt.Sprintf("must not hold a scheme; write %q", rest)
 	case strings.ContainsAny(domain, "?#"):
 		return "must not hold a query or fragment; " + form
 	case strings.ContainsAny(domain, `/\`):
@@ -123,8 +126,8 @@ func checkAddr(addr netip.Addr) (loopback bool, message string) {
 }
 
 func checkHostName(host string) (loopback bool, message string) {
-	if len(host) > 253 {
-		return false, "is longer than a host name can be (253 characters)"
+	if len(host) > maxHostLen {
+		return false, fmt.Sprintf("is longer than a host name can be (%d characters)", maxHostLen)
 	}
 	labels := strings.Split(host, ".")
 	for _, label := range labels {

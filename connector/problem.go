@@ -79,11 +79,12 @@ func (ps problems) err(name string) error {
 // maxQuoted is short enough that no Okta token (42 characters) fits.
 const maxQuoted = 32
 
-// quote shows a piece of the user's text in a message, cut where it is long.
+// quote shows a piece of the user's text in a message; of a long one, which may be a
+// token in the wrong place, the first few characters.
 func quote(s string) string {
 	if utf8.RuneCountInString(s) <= maxQuoted {
 		return strconv.Quote(s)
 	}
 	r := []rune(s)
-	return strconv.Quote(string(r[:maxQuoted-8])) + "…"
+	return strconv.Quote(string(r[:8])) + "…"
 }

@@ -14,12 +14,13 @@ import (
 // the value "-" removes one.
 func definition(t *testing.T, replace map[string]string) string {
 	t.Helper()
-	parts := map[string]map[string]json.RawMessage{"": {}, "ConfigJson": {}, "AuthJson": {}}
-	require.NoError(t, json.Unmarshal([]byte(runbookJSON), &[]map[string]json.RawMessage{parts[""]}[0]))
-	top := parts[""]
+	var top map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal([]byte(runbookJSON), &top))
+	parts := map[string]map[string]json.RawMessage{}
 	for _, part := range []string{"ConfigJson", "AuthJson"} {
-		m := parts[part]
+		var m map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(top[part], &m))
+		parts[part] = m
 	}
 	set := func(m map[string]json.RawMessage, name, value string) {
 		if value == "-" {
@@ -138,9 +139,10 @@ func TestOrgDomain(t *testing.T) {
 		"contoso.okta.com:443": "", "127.0.0.1:18080": "", "10.1.2.3": "", "[::1]:18080": "", "[2001:db8::1]": "",
 		"localhost": "", "localhost:1": "", "oktasim:65535": "", "my-admin.example": "", "1and1.example": "",
 		"": "is empty", " ": "is empty",
-		"https://contoso.okta.com":          `must not hold a scheme; write "contoso.okta.com"`,
-		"HTTPS://contoso.okta.com/api?x=1":  `must not hold a scheme; write "contoso.okta.com"`,
-		"https://Contoso-admin.okta.com/":   `must not hold a scheme; write "contoso.okta.com"`,
+		"https://contoso.okta.com":                            `must not hold a scheme; write "contoso.okta.com"`,
+		"HTTPS://contoso.okta.com/api?x=1":                    `must not hold a scheme; write "contoso.okta.com"`,
+		"https://Contoso-admin.okta.com/":                     `must not hold a scheme; write "contoso.okta.com"`,
+		"https://identity.a-rather-long-name.contoso.example": `write "identity.a-rather-long-name.contoso.example"`,
 		"https://":                          "must not hold a scheme; write the host name alone",
 		"contoso-admin.okta.com":            "is the address of the admin console, not of the API; use contoso.okta.com",
 		"Contoso-Admin.OktaPreview.com:443": "use contoso.oktapreview.com",
@@ -293,8 +295,8 @@ func TestTokenIsNotRepeated(t *testing.T) {
 	} {
 		_, err := connector.Parse([]byte(definition(t, map[string]string{path: value})))
 		require.Error(t, err, path)
-		require.NotContains(t, err.Error(), token, path)
+		require.NotContains(t, err.Error(), token[:10], path)
 	}
 	d := connector.Template("contoso", "contoso.okta.com", "secret://"+token+" "+token)
-	require.NotContains(t, d.Validate().Error(), token)
+	require.NotContains(t, d.Validate().Error(), token[:10])
 }

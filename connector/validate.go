@@ -11,10 +11,12 @@ var (
 	namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 	identifier  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 	// secretRef says what package secrets accepts; a test holds the two together.
-	secretRef    = regexp.MustCompile(`^secret://[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$`)
-	dotSegment   = regexp.MustCompile(`/\.{1,2}(/|$)`)
-	maxSecretRef = 200
+	secretRef  = regexp.MustCompile(`^secret://[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$`)
+	dotSegment = regexp.MustCompile(`/\.{1,2}(/|$)`)
 )
+
+// maxSecretRef is the longest reference, in bytes.
+const maxSecretRef = 200
 
 // Validate checks the rules that hold for a definition however it was made.
 // [Parse] and [FromParts] have done so. It returns a [*ValidationError].

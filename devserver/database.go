@@ -125,14 +125,14 @@ func prepareFile(ctx context.Context, path string) (err error) {
 // it in the file's header (user_version), which is signed.
 func schemaStamp() int32 {
 	sum := crc32.ChecksumIEEE([]byte(sqliteschema.Version + "/" + sqliteschema.VisibilityVersion))
-	return int32(sum >> 1) //nolint:gosec // 31 bits fit
+	return int32(sum >> 1) // 31 bits fit
 }
 
 // schemaTx lets the server's schema set-up run inside our transaction. It calls
 // Exec only; the nil interface answers for the rest.
 type schemaTx struct {
 	sqlplugin.AdminDB
-	ctx context.Context //nolint:containedctx // the interface has no room for one
+	ctx context.Context // the interface has no room for one
 	tx  *sql.Tx
 }
 

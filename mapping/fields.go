@@ -154,14 +154,18 @@ func (t table[T]) fields() fields[T] {
 // fill adds Attributes and Hash to obj. The hash covers type, external id and every
 // attribute that ignore does not name. Everything is encoded once.
 func (fs fields[T]) fill(obj mesh.Object, src *T, ignore []string) (mesh.Object, error) {
-	work := buffers.Get().(*scratch)
+	work, ok := buffers.Get().(*scratch)
+	if !ok {
+		work = new(scratch)
+	}
 	defer buffers.Put(work)
 	// What is hashed begins with the identity; the attributes follow in the same
 	// buffer, so that without ignore nothing is copied.
 	buf := appendSized(work.all[:0], string(obj.Type))
 	buf = appendSized(buf, obj.ExternalID)
 	start := len(buf)
-	counted := append(work.counted[:0], buf...)
+	counted := work.counted[:0]
+	counted = append(counted, buf...)
 	for i, f := range fs {
 		buf = append(buf, separator(i))
 		at := len(buf)
@@ -189,7 +193,7 @@ func (fs fields[T]) fill(obj mesh.Object, src *T, ignore []string) (mesh.Object,
 // result and no more.
 type scratch struct{ all, counted []byte }
 
-var buffers = sync.Pool{New: func() any { return new(scratch) }}
+var buffers sync.Pool
 
 // hashSize is enough: an accidental collision within 10^9 objects has a chance of
 // about 10^-21.

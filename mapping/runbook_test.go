@@ -2,7 +2,6 @@ package mapping_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -126,7 +125,7 @@ func expected(t *testing.T, rows []runbookRow, source map[string]any) map[string
 		case "type":
 			if object, ok := value.(map[string]any); ok {
 				require.Len(t, object, 1, "the recorded types hold an id only")
-				value = fmt.Sprintf(`{"id":"%s"}`, object["id"])
+				value = `{"id":"` + object["id"].(string) + `"}`
 			}
 		}
 		want[r.Mesh] = value

@@ -16,13 +16,19 @@ import (
 // Okta's error codes that decide something ("Only the errorCode property is
 // supported for runtime error flow control", facts.md §6).
 const (
-	codeNotFound       = "E0000007"
-	codeInternal       = "E0000009" // also a list that timed out
-	codeNotPermitted   = "E0000015" // 401, but about a feature or a right, not the token
-	codeInvalidSearch  = "E0000031"
-	codeInvalidFilter  = "E0000053"
-	maxErrorBodyBytes  = 64 << 10
-	remedyToken        = "the API token has expired (30 days without use) or was revoked, or the administrator who created it was deactivated: create a new token as an active administrator in Okta under Security > API > Tokens and store it with `starter secret set <reference>`"
+	codeNotFound      = "E0000007"
+	codeInternal      = "E0000009" // also a list that timed out
+	codeNotPermitted  = "E0000015" // 401, but about a feature or a right, not the token
+	codeInvalidSearch = "E0000031"
+	codeInvalidFilter = "E0000053"
+)
+
+// maxErrorBodyBytes is how much of a refusal is read.
+const maxErrorBodyBytes = 64 << 10
+
+// What to do about a refusal (runbook, Troubleshooting).
+const (
+	remedyToken        = "the API token has expired (30 days without use) or was revoked, or the administrator who created it was deactivated: create a new token as an active administrator in Okta under Security > API > Tokens and store it with `starter secret set <reference>`" //nolint:gosec // advice about a token, not a token
 	remedyPermission   = "the token itself is valid, but its administrator may not use this feature: create the token as an administrator with the Read-Only Administrator role and check that the org has the feature"
 	remedyReadAccess   = "the administrator who owns the token lacks read access: create the token as an administrator with the Read-Only Administrator role, or another role that may read users and groups"
 	remedyNoOkta       = "the answer is not Okta's: check OrgDomain and any proxy in between"
@@ -189,7 +195,7 @@ func (x *exchange) challenge(h http.Header) string {
 	header := strings.Join(h.Values("Www-Authenticate"), ", ")
 	var parts []string
 	for _, re := range []*regexp.Regexp{challengeCode, challengeText} {
-		if m := re.FindStringSubmatch(header); m != nil && m[1] != "" {
+		if m := re.FindStringSubmatch(header); len(m) == 2 && m[1] != "" {
 			parts = append(parts, x.tidy(m[1], maxSummary))
 		}
 	}

@@ -1,6 +1,7 @@
 package okta
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,7 +83,8 @@ func TestPaging(t *testing.T) {
 		n++
 	}
 	require.Equal(t, 5, n)
-	for range client.Users(t.Context(), ListUsers{}) {
+	for _, err := range client.Users(t.Context(), ListUsers{}) {
+		require.NoError(t, err)
 		break // a consumer that stops early stops the walk
 	}
 	var last error
@@ -98,60 +100,67 @@ func TestPaging(t *testing.T) {
 // The requests are those of facts.md: paths, parameters and headers.
 func TestRequests(t *testing.T) {
 	t.Parallel()
-	var got *http.Request
-	client, server := setup(t, func(w http.ResponseWriter, r *http.Request) {
-		got = r
-		body := "[]"
-		if strings.HasSuffix(r.URL.Path, "/a/b") || strings.HasSuffix(r.URL.Path, "00g1") {
-			body = fmt.Sprintf(`{"id":%q,"profile":{}}`, strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/api/v1/users/"), "/api/v1/groups/"))
-		}
-		_, _ = w.Write([]byte(body))
-	})
 	const trim = `application/json; okta-response="omitCredentials,omitCredentialsLinks, omitTransitioningToStatus"`
-	next := server.URL + "/api/v1/users?search=x+%22y%22&after=a%2Bb&limit=2"
+	const next = "/api/v1/users?search=x+%22y%22&after=a%2Bb&limit=2"
 	tests := map[string]struct {
-		call        func() error
+		call        func(ctx context.Context, c *Client) error
 		uri         string
 		contentType string
 	}{
 		"plain list": {
-			call: func() error { _, _, err := client.ListUsers(t.Context(), ListUsers{}, ""); return err },
+			call: func(ctx context.Context, c *Client) error { _, _, err := c.ListUsers(ctx, ListUsers{}, ""); return err },
 			uri:  "/api/v1/users", contentType: trim,
 		},
 		"search": {
-			call: func() error {
-				_, _, err := client.ListUsers(t.Context(), ListUsers{Limit: 200, Search: `status eq "ACTIVE"`, Filter: "f&g"}, "")
+			call: func(ctx context.Context, c *Client) error {
+				_, _, err := c.ListUsers(ctx, ListUsers{Limit: 200, Search: `status eq "ACTIVE"`, Filter: "f&g"}, "")
 				return err
 			},
 			uri: "/api/v1/users?filter=f%26g&limit=200&search=status+eq+%22ACTIVE%22", contentType: trim,
 		},
 		"next is opaque": {
-			call: func() error { _, _, err := client.ListUsers(t.Context(), ListUsers{Limit: 9}, next); return err },
-			uri:  "/api/v1/users?search=x+%22y%22&after=a%2Bb&limit=2", contentType: trim,
+			call: func(ctx context.Context, c *Client) error {
+				_, _, err := c.ListUsers(ctx, ListUsers{Limit: 9}, c.base.String()+next)
+				return err
+			},
+			uri: "/api/v1/users?search=x+%22y%22&after=a%2Bb&limit=2", contentType: trim,
 		},
 		"groups": {
-			call: func() error {
-				_, _, err := client.ListGroups(t.Context(), ListGroups{Limit: 200, Filter: `lastUpdated gt "x"`}, "")
+			call: func(ctx context.Context, c *Client) error {
+				_, _, err := c.ListGroups(ctx, ListGroups{Limit: 200, Filter: `lastUpdated gt "x"`}, "")
 				return err
 			},
 			uri: "/api/v1/groups?filter=lastUpdated+gt+%22x%22&limit=200",
 		},
 		"members": {
-			call: func() error { _, _, err := client.ListGroupMembers(t.Context(), "00g1", 1000, ""); return err },
-			uri:  "/api/v1/groups/00g1/users?limit=1000", contentType: trim,
+			call: func(ctx context.Context, c *Client) error {
+				_, _, err := c.ListGroupMembers(ctx, "00g1", 1000, "")
+				return err
+			},
+			uri: "/api/v1/groups/00g1/users?limit=1000", contentType: trim,
 		},
 		"user with an awkward id": {
-			call: func() error { _, _, err := client.GetUser(t.Context(), "a/b"); return err },
+			call: func(ctx context.Context, c *Client) error { _, _, err := c.GetUser(ctx, "a/b"); return err },
 			uri:  "/api/v1/users/a%2Fb", contentType: trim,
 		},
 		"group": {
-			call: func() error { _, _, err := client.GetGroup(t.Context(), "00g1"); return err },
+			call: func(ctx context.Context, c *Client) error { _, _, err := c.GetGroup(ctx, "00g1"); return err },
 			uri:  "/api/v1/groups/00g1",
 		},
 	}
-	for name, tt := range tests { //nolint:paralleltest // one server, one call at a time
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			require.NoError(t, tt.call())
+			t.Parallel()
+			var got *http.Request
+			client, _ := setup(t, func(w http.ResponseWriter, r *http.Request) {
+				got = r
+				body := "[]"
+				if id := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/api/v1/users/"), "/api/v1/groups/"); id == "a/b" || id == "00g1" {
+					body = fmt.Sprintf(`{"id":%q,"profile":{}}`, id)
+				}
+				_, _ = w.Write([]byte(body))
+			})
+			require.NoError(t, tt.call(t.Context(), client))
 			require.Equal(t, http.MethodGet, got.Method)
 			require.Equal(t, tt.uri, got.RequestURI)
 			require.Equal(t, "SSWS "+canary, got.Header.Get("Authorization"))

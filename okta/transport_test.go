@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -63,7 +64,7 @@ func TestTransportErrors(t *testing.T) {
 func TestUnknownCertificate(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(answer(200, `[]`))
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	client, err := New(Options{BaseURL: server.URL, Token: canary, HTTPClient: NewHTTPClient()})
@@ -137,6 +138,10 @@ func TestCancellation(t *testing.T) {
 			require.Nil(t, page, "a cancelled context sends nothing")
 		})
 	}
+}
+
+func TestCallersDeadline(t *testing.T) {
+	t.Parallel()
 	handler, _ := hanging("")
 	client, _ := setup(t, handler)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

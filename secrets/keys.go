@@ -135,7 +135,7 @@ func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
-	d, err := os.Open(path) //nolint:gosec // G304: the folder of the operator's own key file
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}

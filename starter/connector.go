@@ -315,7 +315,8 @@ one of these says what becomes of them:
   --keep-objects  they stay in the mesh, and no import touches them any more
   --purge         a Delete (reason purged) is written into the feed for each of them
 
-The change feed and the runs stay readable. The secret stays too; see 'starter secret delete'.`,
+The change feed and the runs stay readable. The secret stays too; 'starter secret delete'
+removes it.`,
 		Example: `  starter connector delete contoso
   starter connector delete contoso --purge
   starter connector delete contoso --keep-objects`,

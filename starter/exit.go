@@ -64,30 +64,25 @@ func outcomeCode(o mesh.Outcome) int {
 	}
 }
 
-// interruptedError is Ctrl-C. Message says what goes on without us, "" when nothing does.
+// interruptedError is a Ctrl-C while something goes on without us, which message explains.
 type interruptedError struct{ message string }
 
-func (e *interruptedError) Error() string {
-	if e.message == "" {
-		return "interrupted"
-	}
-	return e.message
-}
+func (e *interruptedError) Error() string { return e.message }
 
-// finish prints err, unless there is nothing to say, and returns the exit code.
-// acting tells whether the command's own code had started: errors before that are
-// cobra's, about the command line.
+// finish prints err, unless there is nothing to say, and returns the exit code. An
+// error before the command's own code started is cobra's, about the command line.
 func (c *cli) finish(ctx context.Context, cmd *cobra.Command, err error) int {
-	if err == nil {
-		if c.stdout.broken || c.stdout.err == nil {
-			return exitOK
-		}
-		err = c.stdout.err
-	}
-	code := exitError
-	if o, ok := errors.AsType[*outcomeError](err); ok {
-		code = outcomeCode(o.run.Outcome)
-	} else if c.stdout.broken { // whoever read our output has had enough
+	outcome, ran := errors.AsType[*outcomeError](err)
+	switch {
+	case ran:
+		c.warnf("%s", err)
+		return outcomeCode(outcome.run.Outcome)
+	case c.stdout.broken: // whoever read our output has had enough
+		return exitOK
+	case err == nil && c.stdout.err != nil: // output that nobody checked
+		c.warnf("write the output: %s", c.stdout.err)
+		return exitError
+	case err == nil:
 		return exitOK
 	}
 	if _, ok := errors.AsType[*usageError](err); ok || !c.acting {
@@ -98,12 +93,12 @@ func (c *cli) finish(ctx context.Context, cmd *cobra.Command, err error) int {
 		c.warnf("%s", err)
 		return exitInterrupted
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil { // whatever the error says, it is ours
 		c.warnf("interrupted")
 		return exitInterrupted
 	}
 	c.warnf("%s", err)
-	return code
+	return exitError
 }
 
 // warnf writes a message of the command to standard error.

@@ -55,7 +55,9 @@ func run(ctx context.Context, c config) error {
 		DefaultHeartbeatThrottleInterval: time.Second,
 	})
 	workflows.Register(w)
-	activities.Register(w, activities.New(activities.Config{Store: store, Secrets: secrets}))
+	activities.Register(w, activities.New(activities.Config{
+		Store: store, Secrets: secrets, UserAgent: "identitymesh-okta-connector/" + app.VersionString(),
+	}))
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start polling task queue %s: %w", app.TaskQueue(), err)
 	}

@@ -81,7 +81,7 @@ func TestGroupWrites(t *testing.T) {
 	s.do("DELETE", "/api/v1/groups/"+app, "").ok(204)
 
 	s.do("DELETE", "/api/v1/groups/"+id, "").ok(204)
-	require.Equal(t, "Not found: Resource not found: "+id+" (UserGroup)", s.get("/api/v1/groups/"+id).ok(404)["errorSummary"])
+	require.Equal(t, "Not found: Resource not found: "+id+" (UserGroup)", s.get("/api/v1/groups/" + id).ok(404)["errorSummary"])
 	s.get("/api/v1/groups/"+id+"/users").fails(404, "E0000007")
 	require.NotContains(t, ids(s.walk("/api/v1/groups")), id)
 }

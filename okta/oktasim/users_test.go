@@ -66,7 +66,7 @@ func TestUserListLimit(t *testing.T) {
 	require.Len(t, s.get("/api/v1/users?limit=1000").list(), 200, "capped")
 	require.Len(t, s.get("/api/v1/users?limit=3").list(), 3)
 	for _, limit := range []string{"0", "-1", "x", ""} {
-		s.get("/api/v1/users?limit=" + limit).fails(400, "E0000001")
+		s.get("/api/v1/users?limit="+limit).fails(400, "E0000001")
 	}
 }
 

@@ -1,0 +1,131 @@
+package mesh
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+)
+
+// busyTimeout is how long a statement waits for another process's transaction.
+// Transactions are short (one page, one step of Settle), so that only a stuck
+// process makes anybody wait this long.
+const busyTimeout = 30 * time.Second
+
+// SQLite is the embedded [Store]: one file, shared by any number of processes of
+// one machine. Writers take turns, readers never wait for them (WAL mode).
+type SQLite struct {
+	writer *sql.DB // one connection; transactions begin IMMEDIATE
+	reader *sql.DB // query-only connections
+
+	mu     sync.Mutex
+	stmts  map[string]*sql.Stmt // prepared on writer
+	wanted map[string]struct{}  // used since the last transaction, to be prepared
+}
+
+var _ Store = (*SQLite)(nil)
+
+// Open opens the store that url names: sqlite:///absolute/path or
+// sqlite:relative/path. Other schemes are errors that name the remedy.
+func Open(ctx context.Context, url string) (Store, error) {
+	scheme, rest, ok := strings.Cut(url, ":")
+	switch {
+	case ok && scheme == "sqlite":
+		if after, found := strings.CutPrefix(rest, "//"); found {
+			if !strings.HasPrefix(after, "/") {
+				return nil, fmt.Errorf("mesh database %q names a host: write sqlite:///absolute/path or sqlite:relative/path", url)
+			}
+			rest = after
+		}
+		return OpenSQLite(ctx, rest)
+	case ok && (scheme == "postgres" || scheme == "postgresql"):
+		// The URL may hold a password: do not quote it.
+		return nil, errors.New("mesh databases on PostgreSQL are not yet supported by this release: use sqlite:///absolute/path")
+	default:
+		return nil, errors.New("the mesh database URL has no known scheme: write sqlite:///absolute/path or sqlite:relative/path")
+	}
+}
+
+// OpenSQLite opens the store in the file path, creating the file (0600) and its
+// parent folder (0700) when they are missing and migrating the schema under a lock:
+// any number of processes may open a fresh file at the same moment.
+func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
+	if path == "" {
+		return nil, errors.New("the mesh database has no file name: write sqlite:///absolute/path")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("resolve the mesh database's path: %w", err)
+	}
+	if err := createPrivate(path); err != nil {
+		return nil, fmt.Errorf("create the mesh database %s: %w", path, err)
+	}
+	if err := migrateSQLite(ctx, path); err != nil {
+		return nil, fmt.Errorf("migrate the mesh database %s: %w", path, err)
+	}
+	writer, err := sql.Open("sqlite", dsn(path, "_txlock=immediate",
+		pragma("foreign_keys", "1"), pragma("synchronous", "NORMAL"),
+		pragma("cache_size", "-65536"), pragma("temp_store", "MEMORY"),
+		// A checkpoint syncs twice; 64 MB of log between two keeps bulk loads fast.
+		pragma("wal_autocheckpoint", "16384")))
+	if err != nil {
+		return nil, fmt.Errorf("open the mesh database %s: %w", path, err)
+	}
+	writer.SetMaxOpenConns(1)
+	reader, err := sql.Open("sqlite", dsn(path, "_query_only=1", pragma("cache_size", "-16384")))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the mesh database %s: %w", path, err), writer.Close())
+	}
+	// No upper limit: a reader that reads again while it iterates must not wait for itself.
+	reader.SetMaxIdleConns(4)
+	s := &SQLite{writer: writer, reader: reader, stmts: map[string]*sql.Stmt{}, wanted: map[string]struct{}{}}
+	if err := errors.Join(writer.PingContext(ctx), reader.PingContext(ctx)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the mesh database %s: %w", path, err), s.Close())
+	}
+	return s, nil
+}
+
+// Close waits for the transactions under way and closes the file.
+func (s *SQLite) Close() error {
+	s.mu.Lock()
+	var errs []error
+	for _, st := range s.stmts {
+		errs = append(errs, st.Close())
+	}
+	clear(s.stmts)
+	s.mu.Unlock()
+	return errors.Join(append(errs, s.reader.Close(), s.writer.Close())...)
+}
+
+// createPrivate creates the file and its folder for the user alone. An existing
+// file keeps its mode; SQLite gives the log files beside it the same mode.
+func createPrivate(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// dsn is the driver's name for the file with parameters.
+func dsn(path string, params ...string) string {
+	p := filepath.ToSlash(path)
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p // a drive letter
+	}
+	params = append(params, pragma("busy_timeout", fmt.Sprint(busyTimeout.Milliseconds())))
+	return "file:" + (&url.URL{Path: p}).EscapedPath() + "?" + strings.Join(params, "&")
+}
+
+func pragma(name, value string) string { return "_pragma=" + name + "(" + value + ")" }

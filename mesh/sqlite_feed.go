@@ -1,0 +1,186 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// The kinds of a row of im_staged.
+const (
+	stagedDelete = "delete" // with a reason, or a candidate without one
+	stagedAdd    = "add"    // its external id is held by another live object
+	stagedRename = "rename" // a live object whose external id changed
+)
+
+// feedRow is a change of a user or group, about to be numbered.
+type feedRow struct {
+	op       Op
+	typ      ObjectType
+	key      int64
+	external string
+	attrs    json.RawMessage
+	changed  []string
+	reason   Reason
+}
+
+// reserveSeq takes n numbers of the connector's feed and returns the one before
+// them. It is called last, when all rows are known, so that a follower never sees
+// a later number before an earlier one.
+func (t *tx) reserveSeq(ctx context.Context, n int64) (base int64, err error) {
+	_, err = first(ctx, t, []any{&base}, `UPDATE im_connectors SET seq = seq + ?1 WHERE key = ?2 RETURNING seq - ?1`, n, t.conn)
+	return base, err
+}
+
+// appendFeed writes the rows in order.
+func (t *tx) appendFeed(ctx context.Context, rows []feedRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	base, err := t.reserveSeq(ctx, int64(len(rows)))
+	if err != nil {
+		return err
+	}
+	for i, r := range rows {
+		var changed any
+		if r.op == Update {
+			if changed, err = jsonArg(r.changed); err != nil {
+				return err
+			}
+		}
+		if _, err := t.exec(ctx, `
+			INSERT INTO im_changes (connector_key, seq, op, type, key, external_id, attributes, changed, reason, run_key, at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			t.conn, base+1+int64(i), r.op, r.typ, r.key, r.external, string(r.attrs), changed, r.reason, t.run, t.now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flush writes what apply changed in memory.
+func (w *objectWriter) flush(ctx context.Context) error {
+	var lively []edgeSide
+	for _, id := range w.order {
+		s := w.states[id]
+		if s.touchObject {
+			if err := w.writeObject(ctx, id, s); err != nil {
+				return err
+			}
+		}
+		if s.touchStaged {
+			if err := w.writeStaged(ctx, id, s); err != nil {
+				return err
+			}
+		}
+		if s.revived || s.touchStaged && s.staged == stagedDelete {
+			lively = append(lively, edgeSide{id.typ, s.key})
+		}
+	}
+	if err := w.markSeen(ctx); err != nil {
+		return err
+	}
+	return w.markDirty(ctx, lively)
+}
+
+func (w *objectWriter) writeObject(ctx context.Context, id objectID, s *objectState) error {
+	if s.attrs == nil {
+		_, err := w.exec(ctx, `UPDATE im_objects SET hash = ?, stamp = ? WHERE key = ?`, s.hash, s.stamp, s.key)
+		return err
+	}
+	fold := externalFold(Object{Type: id.typ, OktaID: id.oktaID, ExternalID: s.external})
+	if _, err := w.exec(ctx, `
+		INSERT INTO im_objects (key, connector_key, type, external_id, external_fold, attributes, hash, stamp, state, created_at, updated_at)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, ?9)
+		ON CONFLICT (key) DO UPDATE SET external_id = ?4, external_fold = ?5, attributes = ?6, hash = ?7, stamp = ?8,
+			state = 'live', reason = '', updated_at = ?9`,
+		s.key, w.conn, id.typ, s.external, fold, string(s.attrs), s.hash, s.stamp, w.now); err != nil {
+		return err
+	}
+	if !s.revived || !s.exists || id.typ != User {
+		return nil
+	}
+	return w.forgetDeprovisioned(ctx, s.key)
+}
+
+// forgetDeprovisioned clears the mark on a reactivated user's evidence.
+func (t *tx) forgetDeprovisioned(ctx context.Context, user int64) error {
+	_, err := t.exec(ctx, `UPDATE im_edges SET deprovisioned = 0 WHERE member_key = ? AND deprovisioned = 1`, user)
+	return err
+}
+
+func (w *objectWriter) writeStaged(ctx context.Context, id objectID, s *objectState) error {
+	if s.staged == "" {
+		_, err := w.exec(ctx, `DELETE FROM im_staged WHERE run_key = ? AND key = ?`, w.run, s.key)
+		return err
+	}
+	var fold string
+	if s.staged != stagedDelete {
+		fold = externalFold(s.payload)
+	} else {
+		s.payload = Object{}
+	}
+	_, err := w.exec(ctx, `
+		INSERT OR REPLACE INTO im_staged (run_key, key, kind, type, reason, external_id, external_fold, attributes, hash, stamp)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.run, s.key, s.staged, id.typ, s.reason, s.payload.ExternalID, fold, string(s.payload.Attributes), s.payload.Hash, toMillis(s.payload.Stamp))
+	return err
+}
+
+// markSeen records that this run saw the objects of the page.
+func (w *objectWriter) markSeen(ctx context.Context) error {
+	seen := make([][2]int64, 0, len(w.order))
+	for _, id := range w.order {
+		seen = append(seen, [2]int64{w.states[id].key, w.states[id].seenStamp})
+	}
+	list, err := jsonArg(seen)
+	if err != nil {
+		return err
+	}
+	_, err = w.exec(ctx, `
+		INSERT INTO im_seen (run_key, key, stamp) SELECT ?, value ->> 0, value ->> 1 FROM json_each(?) WHERE true
+		ON CONFLICT (run_key, key) DO UPDATE SET stamp = max(stamp, excluded.stamp) WHERE excluded.stamp > stamp`, w.run, list)
+	return err
+}
+
+// edgeSide names the edges of one object.
+type edgeSide struct {
+	typ ObjectType
+	key int64
+}
+
+// markDirty has the edges of the objects derived again, because their liveness
+// changed or may change at the end of the run. Edges of a group that is due anyway
+// are not counted twice.
+func (t *tx) markDirty(ctx context.Context, sides []edgeSide) error {
+	var users, groups []int64
+	for _, s := range sides {
+		if s.typ == Group {
+			groups = append(groups, s.key)
+		} else {
+			users = append(users, s.key)
+		}
+	}
+	if len(groups) > 0 {
+		list, err := jsonArg(groups)
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `
+			INSERT OR IGNORE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'g', j.value FROM json_each(?2) j
+			WHERE EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = j.value)`, t.conn, list); err != nil {
+			return err
+		}
+	}
+	if len(users) == 0 {
+		return nil
+	}
+	list, err := jsonArg(users)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `
+		INSERT OR IGNORE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'm', j.value FROM json_each(?2) j
+		WHERE EXISTS (SELECT 1 FROM im_edges e WHERE e.member_key = j.value AND NOT EXISTS (
+			SELECT 1 FROM im_dirty d WHERE d.connector_key = ?1 AND d.stage = 0 AND d.side = 'g' AND d.key = e.group_key))`, t.conn, list)
+	return err
+}

@@ -1,0 +1,172 @@
+package mesh
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// enter checks the fence, renews it, and fills the transaction's keys. A lease
+// that has run out but that nobody took still holds: its token is the newest.
+func (t *tx) enter(ctx context.Context, f Fence) error {
+	found, err := first(ctx, t, []any{&t.conn, &t.run, &t.now}, `
+		UPDATE im_connectors SET lease_until = max(lease_until, `+sqlNow+` + lease_ttl)
+		WHERE name = ? AND lease_run = ? AND lease_token = ?
+		RETURNING key, (SELECT r.key FROM im_runs r WHERE r.run_id = lease_run), `+sqlNow,
+		f.Connector, f.RunID, f.Token)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return t.fencedError(ctx, f)
+	}
+	t.fence = f
+	return nil
+}
+
+func (t *tx) fencedError(ctx context.Context, f Fence) error {
+	var holder sql.NullString
+	if _, err := first(ctx, t, []any{&holder}, `SELECT lease_run FROM im_connectors WHERE name = ?`, f.Connector); err != nil {
+		return err
+	}
+	return &FencedError{Connector: f.Connector, RunID: f.RunID, Holder: holder.String}
+}
+
+// Begin implements [Writer].
+func (s *SQLite) Begin(ctx context.Context, b BeginRun) (Fence, error) {
+	fence := Fence{Connector: b.Connector, RunID: b.RunID}
+	ttl := b.LeaseTTL.Milliseconds()
+	if b.RunID == "" || ttl <= 0 {
+		return Fence{}, &ConflictError{"a run needs an id and a lease of at least a millisecond"}
+	}
+	err := s.write(ctx, func(t *tx) error {
+		l, err := t.lease(ctx, b.Connector)
+		if err != nil {
+			return err
+		}
+		if l.run != "" && l.run != b.RunID && l.until > t.now {
+			return t.leaseHeld(ctx, b.Connector, l)
+		}
+		again, err := t.begunBefore(ctx, b, l)
+		if err != nil {
+			return err
+		}
+		if again {
+			fence.Token = l.token
+			_, err := t.exec(ctx, `UPDATE im_connectors SET lease_until = max(lease_until, ?), lease_ttl = ? WHERE key = ?`, t.now+ttl, ttl, t.conn)
+			return err
+		}
+		if l.run != "" {
+			if err := t.supersede(ctx, l.run, "its lease ran out and run "+b.RunID+" took over"); err != nil {
+				return err
+			}
+		}
+		fence.Token = l.token + 1
+		return t.take(ctx, b, fence.Token, ttl)
+	})
+	if err != nil {
+		return Fence{}, err
+	}
+	return fence, nil
+}
+
+// lease is the state of a connector's lease.
+type lease struct {
+	run   string // "" when free
+	token int64
+	until int64
+}
+
+func (t *tx) lease(ctx context.Context, connector string) (lease, error) {
+	var l lease
+	var run sql.NullString
+	found, err := first(ctx, t, []any{&t.conn, &run, &l.token, &l.until, &t.now}, `
+		SELECT key, lease_run, lease_token, lease_until, `+sqlNow+`
+		FROM im_connectors WHERE name = ? AND deleted_at IS NULL`, connector)
+	if err == nil && !found {
+		err = &NotFoundError{"connector", connector}
+	}
+	l.run = run.String
+	return l, err
+}
+
+func (t *tx) leaseHeld(ctx context.Context, connector string, l lease) error {
+	held := &LeaseHeldError{Connector: connector, RunID: l.run, Until: fromMillis(l.until)}
+	if _, err := first(ctx, t, []any{&held.WorkflowID}, `SELECT workflow_id FROM im_runs WHERE run_id = ?`, l.run); err != nil {
+		return err
+	}
+	return held
+}
+
+// begunBefore says whether this run holds the lease already.
+func (t *tx) begunBefore(ctx context.Context, b BeginRun, l lease) (bool, error) {
+	var conn, token int64
+	var ended sql.NullInt64
+	found, err := first(ctx, t, []any{&conn, &token, &ended},
+		`SELECT connector_key, token, ended_at FROM im_runs WHERE run_id = ?`, b.RunID)
+	switch {
+	case err != nil || !found:
+		return false, err
+	case conn != t.conn:
+		return false, &ConflictError{fmt.Sprintf("run %s belongs to another connector than %q", b.RunID, b.Connector)}
+	case ended.Valid:
+		return false, &ConflictError{fmt.Sprintf("run %s of connector %q has ended: start a new run", b.RunID, b.Connector)}
+	case l.run != b.RunID || l.token != token:
+		return false, &FencedError{Connector: b.Connector, RunID: b.RunID, Holder: l.run}
+	}
+	return true, nil
+}
+
+// take writes the lease and the run row.
+func (t *tx) take(ctx context.Context, b BeginRun, token, ttl int64) error {
+	if _, err := t.exec(ctx, `UPDATE im_connectors SET lease_run = ?, lease_token = ?, lease_until = ?, lease_ttl = ? WHERE key = ?`,
+		b.RunID, token, t.now+ttl, ttl, t.conn); err != nil {
+		return err
+	}
+	started := b.StartedAt
+	if started.IsZero() {
+		started = fromMillis(t.now)
+	}
+	if _, err := t.exec(ctx, `
+		INSERT INTO im_runs (run_id, connector_key, mode, workflow_id, namespace, token, started_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		b.RunID, t.conn, b.Mode, b.WorkflowID, b.Namespace, token, toMillis(started)); err != nil {
+		return err
+	}
+	// A dead run may have settled half of these: begin with their deletes again.
+	return t.redoDirty(ctx)
+}
+
+// supersede ends a run that another took the lease from and drops its working rows.
+// Its own End may still say how it really ended.
+func (t *tx) supersede(ctx context.Context, runID, why string) error {
+	var run int64
+	found, err := first(ctx, t, []any{&run}, `
+		UPDATE im_runs SET outcome = ?, error = ?, ended_at = ?, superseded = 1,
+			watermark = (SELECT w.watermark FROM im_watermarks w WHERE w.connector_key = im_runs.connector_key)
+		WHERE run_id = ? AND ended_at IS NULL RETURNING key`, Failed, why, t.now, runID)
+	if err != nil || !found {
+		return err
+	}
+	return t.dropWorkingRows(ctx, run)
+}
+
+// Renew implements [Writer].
+func (s *SQLite) Renew(ctx context.Context, f Fence, ttl time.Duration) error {
+	return s.fenced(ctx, f, func(t *tx) error {
+		_, err := t.exec(ctx, `UPDATE im_connectors SET lease_until = max(lease_until, ?) WHERE key = ?`,
+			t.now+ttl.Milliseconds(), t.conn)
+		return err
+	})
+}
+
+// Holder implements [Reader]. A lease that has run out holds nothing.
+func (s *SQLite) Holder(ctx context.Context, connector string) (runID string, err error) {
+	var run sql.NullString
+	found, err := first(ctx, s.reader, []any{&run},
+		`SELECT CASE WHEN lease_until > `+sqlNow+` THEN lease_run END FROM im_connectors WHERE name = ?`, connector)
+	if err == nil && !found {
+		err = &NotFoundError{"connector", connector}
+	}
+	return run.String, err
+}

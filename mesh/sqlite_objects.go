@@ -1,0 +1,395 @@
+package mesh
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// WriteObjects implements [Writer].
+func (s *SQLite) WriteObjects(ctx context.Context, f Fence, p ObjectPage) (Progress, error) {
+	var got Progress
+	err := s.fenced(ctx, f, func(t *tx) error {
+		prog, recorded, err := t.openPage(ctx, p.Page)
+		if err != nil {
+			return err
+		}
+		if !recorded {
+			if err := t.writePage(ctx, prog, p); err != nil {
+				return err
+			}
+		}
+		got = prog.Progress
+		return nil
+	})
+	return got, err
+}
+
+func (t *tx) writePage(ctx context.Context, prog *progress, p ObjectPage) error {
+	var newest time.Time
+	for _, o := range p.Objects {
+		if o.Stamp.After(newest) {
+			newest = o.Stamp
+		}
+	}
+	if err := t.closePage(ctx, prog, p.Page, p.Rows, newest); err != nil {
+		return err
+	}
+	w := &objectWriter{tx: t, ignore: p.Ignore}
+	if err := w.load(ctx, p.Objects); err != nil {
+		return err
+	}
+	if p.Import {
+		if err := w.write(ctx, p.Objects); err != nil {
+			return err
+		}
+	} else if err := w.markSeen(ctx); err != nil {
+		return err
+	}
+	if p.QueueMembers {
+		return t.queueMembers(ctx, w, p.Objects)
+	}
+	return nil
+}
+
+// queueMembers appends groups to the run's queue, each once.
+func (t *tx) queueMembers(ctx context.Context, w *objectWriter, objects []Object) error {
+	var keys []int64
+	for _, o := range objects {
+		if o.Delete == "" {
+			keys = append(keys, w.states[idOf(o)].key)
+		}
+	}
+	list, err := jsonArg(keys)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `
+		INSERT INTO im_member_queue (run_key, ordinal, group_key)
+		SELECT ?1, (SELECT coalesce(max(ordinal), 0) FROM im_member_queue WHERE run_key = ?1) + row_number() OVER (ORDER BY min(j.key)), j.value
+		FROM json_each(?2) j
+		WHERE NOT EXISTS (SELECT 1 FROM im_member_queue q WHERE q.run_key = ?1 AND q.group_key = j.value)
+		GROUP BY j.value`, t.run, list)
+	return err
+}
+
+// objectID names an object within its connector.
+type objectID struct {
+	typ    ObjectType
+	oktaID string
+}
+
+func idOf(o Object) objectID { return objectID{o.Type, o.OktaID} }
+
+// objectState is what the store holds of one object, with the changes of this
+// transaction applied in memory and written at its end.
+type objectState struct {
+	key      int64
+	exists   bool // a row of im_objects
+	live     bool
+	external string
+	hash     []byte
+	stamp    int64
+	attrs    json.RawMessage // nil: not read yet
+
+	seen      bool
+	seenStamp int64
+	staged    string // kind of the staged row, "" without one
+	reason    Reason // of a staged delete
+	payload   Object // of a staged add or rename
+
+	touchObject, touchStaged, revived bool
+}
+
+// holder is a live object's claim on an external id.
+type holder struct {
+	typ  ObjectType
+	fold string
+}
+
+// objectWriter compares the objects of a page with the store and writes what differs.
+type objectWriter struct {
+	*tx
+	ignore  []string
+	states  map[objectID]*objectState
+	order   []objectID
+	holders map[holder]int64
+	feed    []feedRow
+	counts  map[ObjectType]Counts
+}
+
+// externalFold is equal for external ids that must not be live together: Okta takes
+// logins that differ only in case for one (facts.md §8), while its ids are exact.
+func externalFold(o Object) string {
+	if o.Type == User && o.ExternalID != o.OktaID {
+		return strings.ToLower(o.ExternalID)
+	}
+	return o.ExternalID
+}
+
+// checkObject refuses what could not be read back.
+func checkObject(o Object) error {
+	switch {
+	case o.Type != User && o.Type != Group:
+		return &ConflictError{fmt.Sprintf("object %s has type %q: only users and groups are written as objects", o.OktaID, o.Type)}
+	case o.OktaID == "":
+		return &ConflictError{fmt.Sprintf("a %s without an Okta id cannot be written", o.Type)}
+	case o.Delete == "" && (o.ExternalID == "" || len(o.Attributes) == 0 || o.Hash == nil):
+		return &ConflictError{fmt.Sprintf("%s %s lacks an external id, attributes or a hash", o.Type, o.OktaID)}
+	}
+	return nil
+}
+
+// load reads the states of the objects and who holds their external ids.
+func (w *objectWriter) load(ctx context.Context, objects []Object) error {
+	w.states = make(map[objectID]*objectState, len(objects))
+	w.holders = map[holder]int64{}
+	w.counts = map[ObjectType]Counts{}
+	ids, folds := map[ObjectType][]string{}, map[ObjectType][]string{}
+	for _, o := range objects {
+		if err := checkObject(o); err != nil {
+			return err
+		}
+		if _, dup := w.states[idOf(o)]; !dup {
+			w.states[idOf(o)] = nil
+			w.order = append(w.order, idOf(o))
+			ids[o.Type] = append(ids[o.Type], o.OktaID)
+		}
+		folds[o.Type] = append(folds[o.Type], externalFold(o))
+	}
+	for typ, list := range ids {
+		if err := w.loadStates(ctx, typ, list); err != nil {
+			return err
+		}
+		if err := w.loadHolders(ctx, typ, folds[typ]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *objectWriter) loadStates(ctx context.Context, typ ObjectType, ids []string) error {
+	arg, err := jsonArg(ids)
+	if err != nil {
+		return err
+	}
+	// CROSS JOIN keeps the list outermost: the planner cannot know that it is short.
+	_, err = collect(ctx, w, func(rows *sql.Rows) (_ struct{}, err error) {
+		s := &objectState{}
+		var oktaID string
+		var state sql.NullString
+		var seen sql.NullInt64
+		err = rows.Scan(&s.key, &oktaID, &state, &s.external, &s.hash, &s.stamp, &seen, &s.staged, &s.reason)
+		s.exists, s.live = state.Valid, state.String == string(Live)
+		s.seen, s.seenStamp = seen.Valid, seen.Int64
+		w.states[objectID{typ, oktaID}] = s
+		return struct{}{}, err
+	}, `SELECT i.key, i.okta_id, o.state, coalesce(o.external_id, ''), o.hash, coalesce(o.stamp, 0), s.stamp, coalesce(d.kind, ''), coalesce(d.reason, '')
+		FROM json_each(?1) j
+		CROSS JOIN im_ids i ON i.connector_key = ?2 AND i.type = ?3 AND i.okta_id = j.value
+		LEFT JOIN im_objects o ON o.key = i.key
+		LEFT JOIN im_seen s ON s.run_key = ?4 AND s.key = i.key
+		LEFT JOIN im_staged d ON d.run_key = ?4 AND d.key = i.key`, arg, w.conn, typ, w.run)
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, id := range ids {
+		if w.states[objectID{typ, id}] == nil {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if arg, err = jsonArg(missing); err != nil {
+		return err
+	}
+	_, err = collect(ctx, w, func(rows *sql.Rows) (_ struct{}, err error) {
+		s := &objectState{}
+		var oktaID string
+		err = rows.Scan(&s.key, &oktaID)
+		w.states[objectID{typ, oktaID}] = s
+		return struct{}{}, err
+	}, `INSERT INTO im_ids (connector_key, type, okta_id) SELECT ?, ?, value FROM json_each(?) RETURNING key, okta_id`, w.conn, typ, arg)
+	return err
+}
+
+func (w *objectWriter) loadHolders(ctx context.Context, typ ObjectType, folds []string) error {
+	arg, err := jsonArg(folds)
+	if err != nil {
+		return err
+	}
+	_, err = collect(ctx, w, func(rows *sql.Rows) (_ struct{}, err error) {
+		var fold string
+		var key int64
+		err = rows.Scan(&fold, &key)
+		w.holders[holder{typ, fold}] = key
+		return struct{}{}, err
+	}, `SELECT o.external_fold, o.key FROM json_each(?) j
+		CROSS JOIN im_objects o INDEXED BY im_objects_fold
+		ON o.connector_key = ? AND o.type = ? AND o.external_fold = j.value AND o.state = 'live'`, arg, w.conn, typ)
+	return err
+}
+
+// write applies the objects in order and writes what changed.
+func (w *objectWriter) write(ctx context.Context, objects []Object) error {
+	for _, o := range objects {
+		if err := w.apply(ctx, o); err != nil {
+			return err
+		}
+	}
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	for _, typ := range ObjectTypes {
+		if err := w.addCounts(ctx, typ, w.counts[typ]); err != nil {
+			return err
+		}
+	}
+	return w.appendFeed(ctx, w.feed)
+}
+
+// apply decides what one answer of Okta means. The newest answer wins; an older
+// one only proves that the object is there.
+func (w *objectWriter) apply(ctx context.Context, o Object) error {
+	s := w.states[idOf(o)]
+	c := w.counts[o.Type]
+	defer func() { w.counts[o.Type] = c }()
+
+	firstSight := !s.seen
+	if firstSight {
+		c.Seen++
+	}
+	stamp := toMillis(o.Stamp)
+	stale := stamp != 0 && stamp < max(s.stamp, s.seenStamp)
+	s.seen, s.seenStamp = true, max(s.seenStamp, stamp)
+	if s.staged == stagedDelete && (s.reason == "" || !stale && o.Delete == "") {
+		s.unstage() // seen after all, or alive again
+	}
+	switch {
+	case stale:
+		if firstSight && s.live && s.staged == "" {
+			c.Unchanged++
+		}
+	case o.Delete != "":
+		s.unstage()
+		if s.live {
+			s.staged, s.reason, s.touchStaged = stagedDelete, o.Delete, true
+		}
+	case s.live && s.external != o.ExternalID:
+		s.stage(stagedRename, o)
+	case s.live:
+		s.unstage()
+		changed, err := w.update(ctx, s, o)
+		if err != nil {
+			return err
+		}
+		if changed {
+			c.Updated++
+		} else if firstSight {
+			c.Unchanged++
+		}
+	default:
+		claim := holder{o.Type, externalFold(o)}
+		if _, held := w.holders[claim]; held {
+			s.stage(stagedAdd, o)
+			break
+		}
+		s.unstage()
+		w.holders[claim] = s.key
+		w.add(s, o)
+		c.Added++
+	}
+	return nil
+}
+
+func (s *objectState) stage(kind string, o Object) {
+	s.staged, s.reason, s.payload, s.touchStaged = kind, "", o, true
+}
+
+func (s *objectState) unstage() {
+	if s.staged != "" {
+		s.staged, s.reason, s.touchStaged = "", "", true
+	}
+}
+
+// add makes the object live.
+func (w *objectWriter) add(s *objectState, o Object) {
+	s.revived, s.live = true, true
+	s.take(o)
+	w.feed = append(w.feed, feedRow{op: Add, typ: o.Type, key: s.key, external: o.ExternalID, attrs: o.Attributes})
+}
+
+func (s *objectState) take(o Object) {
+	s.external, s.attrs, s.hash, s.touchObject = o.ExternalID, o.Attributes, o.Hash, true
+	s.stamp = max(s.stamp, toMillis(o.Stamp))
+}
+
+// update compares a live object with a new answer and says whether the feed got a
+// row. Where only ignored attributes differ, the stored attributes stay what the
+// feed last said, and the hash is refreshed so that the next look is cheap.
+func (w *objectWriter) update(ctx context.Context, s *objectState, o Object) (bool, error) {
+	if newer := toMillis(o.Stamp); newer > s.stamp {
+		s.stamp, s.touchObject = newer, true
+	}
+	if bytes.Equal(s.hash, o.Hash) {
+		return false, nil
+	}
+	if err := w.readAttributes(ctx, s); err != nil {
+		return false, err
+	}
+	changed, err := changedNames(s.attrs, o.Attributes, w.ignore)
+	if err != nil {
+		return false, fmt.Errorf("compare the attributes of %s %s: %w", o.Type, o.OktaID, err)
+	}
+	if len(changed) == 0 {
+		s.hash, s.touchObject = o.Hash, true
+		return false, nil
+	}
+	s.take(o)
+	w.feed = append(w.feed, feedRow{op: Update, typ: o.Type, key: s.key, external: o.ExternalID, attrs: o.Attributes, changed: changed})
+	return true, nil
+}
+
+func (w *objectWriter) readAttributes(ctx context.Context, s *objectState) error {
+	if s.attrs != nil {
+		return nil
+	}
+	var attrs string
+	_, err := first(ctx, w, []any{&attrs}, `SELECT attributes FROM im_objects WHERE key = ?`, s.key)
+	s.attrs = json.RawMessage(attrs)
+	return err
+}
+
+// changedNames returns the sorted names whose values differ, without those ignored.
+func changedNames(before, after json.RawMessage, ignore []string) ([]string, error) {
+	var a, b map[string]json.RawMessage
+	if err := json.Unmarshal(before, &a); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(after, &b); err != nil {
+		return nil, err
+	}
+	differ := map[string]struct{}{}
+	for name, value := range a {
+		if other, ok := b[name]; !ok || !bytes.Equal(value, other) {
+			differ[name] = struct{}{}
+		}
+	}
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			differ[name] = struct{}{}
+		}
+	}
+	for _, name := range ignore {
+		delete(differ, name)
+	}
+	return slices.Sorted(maps.Keys(differ)), nil
+}

@@ -1,0 +1,154 @@
+package mesh
+
+import (
+	"context"
+	"database/sql"
+)
+
+// StageSweep implements [Writer]. For groups it also stages those that are no
+// objects of the mesh (a connector that imports memberships alone) but have edges:
+// they too went missing from a complete listing, and their edges go with them.
+func (s *SQLite) StageSweep(ctx context.Context, f Fence, typ ObjectType) (candidates int, err error) {
+	err = s.fenced(ctx, f, func(t *tx) error {
+		if typ != User && typ != Group {
+			return &ConflictError{"only users and groups are swept: memberships follow their evidence"}
+		}
+		const stage = `INSERT INTO im_staged (run_key, key, kind, type) `
+		const restage = ` ON CONFLICT (run_key, key) DO UPDATE SET kind = 'delete', reason = '', looked_up = 0 WHERE kind <> 'delete'`
+		if _, err := t.exec(ctx, stage+`
+			SELECT ?1, o.key, 'delete', o.type FROM im_objects o INDEXED BY im_objects_fold
+			WHERE o.connector_key = ?2 AND o.type = ?3 AND o.state = 'live'
+			AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = o.key)`+restage, t.run, t.conn, typ); err != nil {
+			return err
+		}
+		if typ == Group {
+			if _, err := t.exec(ctx, stage+`
+				SELECT ?1, i.key, 'delete', i.type FROM im_ids i
+				WHERE i.connector_key = ?2 AND i.type = 'Group'
+				AND NOT EXISTS (SELECT 1 FROM im_objects o WHERE o.key = i.key AND o.state = 'live')
+				AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = i.key)
+				AND EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = i.key AND (e.live = 1 OR e.listed = 1))`+restage, t.run, t.conn); err != nil {
+				return err
+			}
+		}
+		sides, err := collect(ctx, t, func(rows *sql.Rows) (e edgeSide, err error) {
+			e.typ = typ
+			return e, rows.Scan(&e.key)
+		}, `SELECT key FROM im_staged WHERE run_key = ? AND kind = 'delete' AND reason = '' AND type = ?`, t.run, typ)
+		if err != nil {
+			return err
+		}
+		candidates = len(sides)
+		return t.markDirty(ctx, sides)
+	})
+	return candidates, err
+}
+
+// Candidates implements [Writer]; in a fixed order.
+func (s *SQLite) Candidates(ctx context.Context, f Fence, limit int) (found []Candidate, err error) {
+	err = s.fenced(ctx, f, func(t *tx) error {
+		found, err = collect(ctx, t, func(rows *sql.Rows) (c Candidate, err error) {
+			return c, rows.Scan(&c.Type, &c.OktaID)
+		}, `SELECT i.type, i.okta_id FROM im_staged d JOIN im_ids i ON i.key = d.key
+			WHERE d.run_key = ? AND d.kind = 'delete' AND d.reason = '' ORDER BY d.key LIMIT ?`, t.run, sqlLimit(limit))
+		return err
+	})
+	return found, err
+}
+
+// sqlLimit is a limit where 0 means all.
+func sqlLimit(n int) int {
+	if n <= 0 {
+		return -1
+	}
+	return n
+}
+
+// Resolve implements [Writer]. A verdict on an object that is not staged changes
+// nothing unless it acquits with what was found, which is written like a page's row.
+func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignore []string, calls Calls) error {
+	return s.fenced(ctx, f, func(t *tx) error {
+		if err := t.addCalls(ctx, calls); err != nil {
+			return err
+		}
+		var found []Object
+		var acquitted []objectID
+		for _, v := range verdicts {
+			key, err := t.intern(ctx, v.Type, v.OktaID)
+			if err != nil {
+				return err
+			}
+			if v.Reason != "" {
+				if _, err := t.exec(ctx, `UPDATE im_staged SET reason = ?, looked_up = 1 WHERE run_key = ? AND key = ? AND kind = 'delete'`,
+					v.Reason, t.run, key); err != nil {
+					return err
+				}
+				continue
+			}
+			if _, err := t.exec(ctx, `DELETE FROM im_staged WHERE run_key = ? AND key = ? AND kind = 'delete'`, t.run, key); err != nil {
+				return err
+			}
+			if v.Found == nil {
+				acquitted = append(acquitted, objectID{v.Type, v.OktaID})
+				continue
+			}
+			o := *v.Found
+			o.Type, o.OktaID = v.Type, v.OktaID
+			found = append(found, o)
+		}
+		if err := t.acquit(ctx, acquitted); err != nil {
+			return err
+		}
+		w := &objectWriter{tx: t, ignore: ignore}
+		if err := w.load(ctx, found); err != nil {
+			return err
+		}
+		return w.write(ctx, found)
+	})
+}
+
+// acquit marks objects as seen of which nothing new is known.
+func (t *tx) acquit(ctx context.Context, ids []objectID) error {
+	for _, id := range ids {
+		fresh, err := t.exec(ctx, `
+			INSERT OR IGNORE INTO im_seen (run_key, key) SELECT ?, key FROM im_ids WHERE connector_key = ? AND type = ? AND okta_id = ?`,
+			t.run, t.conn, id.typ, id.oktaID)
+		if err != nil {
+			return err
+		}
+		if err := t.addCounts(ctx, id.typ, Counts{Seen: int(fresh), Unchanged: int(fresh)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckExternalIDs implements [Writer]. Only a staged add or rename can collide:
+// everything else was compared with the live objects when it was written.
+func (s *SQLite) CheckExternalIDs(ctx context.Context, f Fence) error {
+	return s.fenced(ctx, f, func(t *tx) error { return t.checkExternalIDs(ctx) })
+}
+
+func (t *tx) checkExternalIDs(ctx context.Context) error {
+	var c CollisionError
+	found, err := first(ctx, t, []any{&c.Type, &c.ExternalID, &c.OktaIDs[0], &c.OktaIDs[1]}, `
+		WITH wanted AS MATERIALIZED (
+			SELECT key, type, external_id, external_fold FROM im_staged WHERE run_key = ?1 AND kind IN ('add', 'rename')),
+		clash AS (
+			SELECT a.type, a.external_id, a.key AS one, b.key AS two FROM wanted a JOIN wanted b
+				ON b.type = a.type AND b.external_fold = a.external_fold AND b.key > a.key
+			UNION ALL
+			SELECT a.type, a.external_id, a.key, o.key FROM wanted a CROSS JOIN im_objects o INDEXED BY im_objects_fold
+				ON o.connector_key = ?2 AND o.type = a.type AND o.external_fold = a.external_fold AND o.state = 'live' AND o.key <> a.key
+			WHERE NOT EXISTS (SELECT 1 FROM im_staged d WHERE d.run_key = ?1 AND d.key = o.key))
+		SELECT c.type, c.external_id, min(x.okta_id, y.okta_id) AS low, max(x.okta_id, y.okta_id) FROM clash c
+		JOIN im_ids x ON x.key = c.one JOIN im_ids y ON y.key = c.two
+		ORDER BY c.type, c.external_id, low LIMIT 1`, t.run, t.conn)
+	if err != nil {
+		return err
+	}
+	if found {
+		return &c
+	}
+	return nil
+}
