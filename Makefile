@@ -37,10 +37,10 @@ build: ## build worker, starter, oktasim and temporal-dev into bin/
 	cd devserver && go build -ldflags '$(DEV_LDFLAGS)' -o ../bin/temporal-dev .
 
 demo: build ## import a generated org twice and show what changed
-	@scripts/demo.sh
+	@go run ./scripts/demo --bin bin --dir .demo
 
 up: build ## start Temporal, a simulated org and the worker, until Ctrl-C
-	@scripts/up.sh
+	@go run ./scripts/demo up --bin bin --dir .up
 
 test: build race ## run all tests: unit, race detector, integration, devserver
 	go test $(RACE) -timeout 20m ./...

@@ -64,7 +64,8 @@ Flags:
   --namespace NAME          namespace to have ready; may be repeated (default "default")
   --search-attribute N=T    search attribute to have ready in those namespaces, besides
                             IdentityMeshConnector, IdentityMeshMode and
-                            IdentityMeshOutcome; may be repeated. Types: %s
+                            IdentityMeshOutcome; may be repeated. Types:
+                            %s
   --headless                no Web UI
   --address-file FILE       write host:port and the Web UI's URL there once ready
   --log-level LEVEL         debug, info, warn, error or off (default error)
@@ -74,12 +75,17 @@ Flags:
 It prints its addresses on standard error when it is ready. Ctrl-C stops it.
 `
 
-// logOff lies above every level that zap knows.
-const logOff = zapcore.FatalLevel + 1
+const (
+	// logOff leaves what ends the process. It must not lie higher: the server's
+	// logger ends the process only for a message that it shows.
+	logOff = zapcore.FatalLevel
+	// logSilent shows nothing at all, for the time of a stop.
+	logSilent = zapcore.FatalLevel + 1
+)
 
 // parseFlags reads the command line. It returns flag.ErrHelp after it has printed
 // the help that was asked for; any other error is wrong usage.
-func parseFlags(args []string, stderr io.Writer) (Config, error) {
+func parseFlags(args []string, stdout io.Writer) (Config, error) {
 	cfg := Config{SearchAttributes: maps.Clone(connectorSearchAttributes)}
 	var ip, level string
 	fs := flag.NewFlagSet("temporal-dev", flag.ContinueOnError)
@@ -97,7 +103,7 @@ func parseFlags(args []string, stderr io.Writer) (Config, error) {
 	fs.BoolVar(&cfg.ShowVersion, "version", false, "")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			_, _ = fmt.Fprintf(stderr, usageHead, strings.Join(searchAttributeTypes(), ", "))
+			_, _ = fmt.Fprintf(stdout, usageHead, strings.Join(searchAttributeTypes(), ", "))
 		}
 		return Config{}, err
 	}

@@ -44,7 +44,7 @@ func main() {
 // run is main without the process: it returns the exit code, 0 after a stop that
 // was asked for, 1 when the server could not run, 2 for wrong usage.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	cfg, err := parseFlags(args, stderr)
+	cfg, err := parseFlags(args, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
 )
 
 // asProgram makes the test binary run main instead of the tests, so that signals
@@ -107,8 +108,10 @@ func TestProcessStopsOnSignal(t *testing.T) {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			p := launchReady(t)
-			// A client with an open connection must not hold the stop up.
-			dial(t, p.address, "default")
+			// A worker's open polls must not hold the stop up.
+			w := worker.New(dial(t, p.address, "default"), "polled", worker.Options{})
+			require.NoError(t, w.Start())
+			t.Cleanup(w.Stop)
 			require.NoError(t, p.cmd.Process.Signal(sig))
 			code, stderr := p.wait(t, 5*time.Second)
 			require.Equal(t, 0, code, stderr)

@@ -93,7 +93,7 @@ func (s *Server) Stop(limit time.Duration) {
 	// Services that stop one after another miss each other and warn about it;
 	// those lines would only hide what happened before.
 	if s.level.Level() > zapcore.DebugLevel {
-		s.level.SetLevel(logOff)
+		s.level.SetLevel(logSilent)
 	}
 	done := make(chan struct{})
 	go func() {

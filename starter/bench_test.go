@@ -148,11 +148,11 @@ func (b *bench) begin(connector, runID string) mesh.Fence {
 
 // object is a mesh object with some attributes.
 func object(typ mesh.ObjectType, id string, attributes map[string]any) mesh.Object {
-	text, err := json.Marshal(attributes)
-	if err != nil {
+	var text bytes.Buffer
+	if err := encoder(&text).Encode(attributes); err != nil {
 		panic(err)
 	}
-	return mesh.Object{Type: typ, OktaID: id, ExternalID: id, Attributes: text, Hash: []byte(id)}
+	return mesh.Object{Type: typ, OktaID: id, ExternalID: id, Attributes: bytes.TrimSpace(text.Bytes()), Hash: []byte(id)}
 }
 
 // seed imports one group with the given users as its members, and completes the run.

@@ -69,12 +69,13 @@ type barView struct {
 	width    int // of the terminal
 	expected map[mesh.ObjectType]int
 	bar      *progressbar.ProgressBar
-	sized    bool // the bar has a length
+	sized    bool   // the bar has a length
+	text     string // in front of the bar
 }
 
 // The room on the line that the bar itself needs, apart from its description:
 // percentage, frame, elapsed time.
-const barFrame = 22
+const barFrame = 21
 
 func newBarView(w io.Writer, width int, expected map[mesh.ObjectType]int) *barView {
 	v := &barView{w: w, width: width, expected: expected}
@@ -86,12 +87,18 @@ func newBarView(w io.Writer, width int, expected map[mesh.ObjectType]int) *barVi
 		progressbar.OptionSpinnerType(14),
 		// The spinner turns when it is drawn, by us: no goroutine draws behind our back.
 		progressbar.OptionSetSpinnerChangeInterval(0),
-		progressbar.OptionSetDescription("Starting"),
 	)
+	v.describe("Starting")
 	return v
 }
 
-func (v *barView) barWidth() int { return min(max(v.width/5, 10), 30) }
+func (v *barView) barWidth() int { return min(max(v.width/7, 10), 30) }
+
+// describe sets the text in front of the bar and draws both.
+func (v *barView) describe(text string) {
+	v.text = text
+	v.bar.Describe(text)
+}
 
 func (v *barView) show(p workflows.Progress) {
 	percent, known := fraction(p, v.expected)
@@ -103,12 +110,13 @@ func (v *barView) show(p workflows.Progress) {
 		// A bar cannot fail but by running over, which fraction prevents.
 		_ = v.bar.Set(percent)
 	}
-	v.bar.Describe(fit(progressParts(p), v.width-v.barWidth()-barFrame))
+	v.describe(fit(progressParts(p), v.width-v.barWidth()-barFrame))
 }
 
 func (v *barView) note(text string) {
 	_ = v.bar.Clear() // as above
 	printLine(v.w, text)
+	v.describe(v.text)
 }
 
 func (v *barView) close(done bool) {

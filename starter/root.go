@@ -197,7 +197,7 @@ func readable(ctx context.Context, store mesh.Store, name string, left func() (b
 		return err
 	}
 	found, lerr := left()
-	if lerr != nil {
+	if _, unknown := errors.AsType[*mesh.NotFoundError](lerr); lerr != nil && !unknown {
 		return lerr
 	}
 	if found {

@@ -45,7 +45,7 @@ func TestHelpGoesToStandardOutput(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range commands(t) {
 		b := newBench(t)
-		args := append(strings.Fields(cmd.CommandPath())[1:], "--help")
+		args := strings.Fields(cmd.CommandPath() + " --help")[1:]
 		help := b.ok(args...)
 		require.Contains(t, help, "Examples:", "starter %v", args)
 		require.Contains(t, help, "Usage:")

@@ -46,11 +46,14 @@ objects, as 'starter run --wait -o json' prints one.
 }
 
 func (c *cli) listRuns(ctx context.Context, store mesh.Store, name string, limit int, f format) error {
-	runs, err := store.Runs(ctx, name, limit)
+	err := readable(ctx, store, name, func() (bool, error) {
+		runs, err := store.Runs(ctx, name, 1)
+		return len(runs) > 0, err
+	})
 	if err != nil {
 		return err
 	}
-	err = readable(ctx, store, name, func() (bool, error) { return len(runs) > 0, nil })
+	runs, err := store.Runs(ctx, name, limit)
 	if err != nil {
 		return err
 	}

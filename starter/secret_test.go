@@ -110,13 +110,13 @@ func TestSecretListAndDelete(t *testing.T) {
 	require.NotContains(t, b.err.String(), "secret set", "one who deletes is not told to store")
 }
 
-func TestSecretWithoutItsTable(t *testing.T) {
+func TestSecretWithoutItsKey(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	c := b.cli()
 	c.stdin = strings.NewReader(canary)
 	c.openSecrets = func(s mesh.Store) (secretStore, error) {
-		return secrets.NewTableStore(s, secrets.OpenKeys(filepath.Join(b.dir, "missing", "\x00", "key"))), nil
+		return secrets.NewTableStore(s, secrets.OpenKeys(filepath.Join(b.dir, "mesh.db", "key"))), nil // no folder
 	}
 	require.Equal(t, exitError, c.run(t.Context(), []string{"secret", "set", someRef}))
 	require.NotContains(t, b.out.String()+b.err.String(), canary)

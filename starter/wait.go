@@ -92,14 +92,15 @@ func (f *follower) wait(ctx context.Context) (*workflows.ImportResult, error) {
 	for {
 		select {
 		case e := <-ended:
-			// Once more, so that the last picture is the whole one.
-			if p, err := f.ask(ctx); err == nil {
-				f.show(p)
+			// Once more, so that the last picture is the whole one; unless nobody answers.
+			if lastErr == nil {
+				if p, err := f.ask(ctx); err == nil {
+					f.show(p)
+				}
 			}
 			return e.result, e.err
 		case a := <-answers:
-			if a.err != nil {
-				lastErr = a.err
+			if lastErr = a.err; a.err != nil {
 				continue
 			}
 			silence.Reset(silenceLimit)
@@ -163,7 +164,10 @@ func queryProgress(ctx context.Context, t temporalClient, workflowID string) (wo
 	if err != nil {
 		return p, err
 	}
-	return p, v.Get(&p)
+	if err := v.Get(&p); err != nil {
+		return p, fmt.Errorf("read the progress: %w", err)
+	}
+	return p, nil
 }
 
 // end waits for the workflow's end, through any outage of Temporal.
@@ -215,7 +219,8 @@ func (f *follower) record(ctx context.Context, store mesh.Store, result *workflo
 		return run, nil
 	}
 	if cause == nil {
-		run.Connector, run.Mode, run.Outcome = result.Connector, result.Mode, result.Outcome
+		run.Connector, run.Mode = cmp.Or(result.Connector, run.Connector), cmp.Or(result.Mode, run.Mode)
+		run.Outcome = result.Outcome
 		run.Counts, run.APICalls, run.RateLimitWaits = result.Counts, result.APICalls, result.RateLimitWaits
 		run.DurationMs, run.Watermark = result.DurationMs, result.Watermark
 		f.times(ctx, run)

@@ -241,6 +241,8 @@ func changeUser(c *call, replace bool) error {
 	return answerUser(c, c.ids[0])
 }
 
+// checkETag is If-Match. Okta documents that it exists (SPEC updateUser), not
+// how it refuses; 412 is HTTP's own answer.
 func checkETag(c *call, want string) error {
 	o := c.org()
 	o.mu.RLock()
@@ -297,7 +299,7 @@ func activateUser(c *call) error {
 		}
 		o := c.org()
 		status := Provisioned
-		// A deactivated user has lost the password, a staged one may have one.
+		// One who comes back from deactivation has to welcome a new password.
 		if u.status == Staged && o.hasPassword(u) {
 			status = Active
 		}
