@@ -43,8 +43,8 @@ func TestKilledWorkerLosesNothing(t *testing.T) {
 	require.LessOrEqual(t, total, calmRow.APICalls+kills*inFlight)
 	require.LessOrEqual(t, w.sim.Stats().MaxInFlight, inFlight)
 	require.Equal(t, calmRow.Counts, row.Counts)
-	require.Equal(t, calm.objects(), w.objects())
-	require.Equal(t, feedOf(calm), feedOf(w))
+	requireSame(t, calm.objects(), w.objects())
+	requireSameFeed(t, feedOf(calm), feedOf(w))
 }
 
 // feedOf returns a feed without what differs between two equal runs: the order in
@@ -58,6 +58,15 @@ func feedOf(w *world) []change {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ExternalID, b.ExternalID), cmp.Compare(a.Op, b.Op))
 	})
 	return rows
+}
+
+// requireSameFeed requires equal rows, one by one.
+func requireSameFeed(t *testing.T, want, got []change) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	for i := range want {
+		require.Equal(t, want[i], got[i])
+	}
 }
 
 // TestStoppedWorkerHandsOver stops the worker with SIGTERM: it finishes the pages in
@@ -106,5 +115,5 @@ func TestCancelStopsAfterThePagesInHand(t *testing.T) {
 	fresh := newWorld(t, oktasim.Config{Org: generated(t, 3000, 40)}, nil)
 	fresh.worker()
 	fresh.completed()
-	require.Equal(t, fresh.objects(), w.objects())
+	requireSame(t, fresh.objects(), w.objects())
 }

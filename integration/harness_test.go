@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +69,9 @@ type world struct {
 	cfg   map[string]any
 }
 
+// worlds numbers the task queues: a test may have several worlds.
+var worlds atomic.Int64
+
 // newWorld serves org and defines connector "contoso" over it. cfg overrides fields
 // of ConfigJson.
 func newWorld(t *testing.T, c oktasim.Config, cfg map[string]any) *world {
@@ -77,7 +81,7 @@ func newWorld(t *testing.T, c oktasim.Config, cfg map[string]any) *world {
 		stack: &stack.Stack{Bin: temporal.Bin, Dir: t.TempDir(), TemporalAddr: temporal.TemporalAddr},
 		sim:   oktasim.New(c),
 		data:  c.Org,
-		queue: "test-" + strings.ReplaceAll(t.Name(), "/", "-"),
+		queue: fmt.Sprintf("test-%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), worlds.Add(1)),
 		cfg:   cfg,
 	}
 	server := httptest.NewServer(w.sim)
@@ -89,10 +93,13 @@ func newWorld(t *testing.T, c oktasim.Config, cfg map[string]any) *world {
 	return w
 }
 
+// orgNow is one moment for all generated orgs, so that equal specs make equal orgs.
+var orgNow = time.Now()
+
 // generated is an org of the given size.
 func generated(t *testing.T, users, groups int) *oktasim.Org {
 	t.Helper()
-	org, err := oktasim.Generate(oktasim.Spec{Users: users, Groups: groups, Seed: 7, Now: time.Now()})
+	org, err := oktasim.Generate(oktasim.Spec{Users: users, Groups: groups, Seed: 7, Now: orgNow})
 	require.NoError(t, err)
 	return org
 }
@@ -226,6 +233,19 @@ func (w *world) objects() map[string]object {
 		all[key] = o
 	}
 	return all
+}
+
+// requireSame requires that two worlds hold the same objects. A difference of large
+// maps is not printed whole.
+func requireSame(t *testing.T, want, got map[string]object) {
+	t.Helper()
+	for key, o := range want {
+		require.Equal(t, o, got[key], key)
+	}
+	for key := range got {
+		_, ok := want[key]
+		require.True(t, ok, key)
+	}
 }
 
 // changes returns the feed after since and requires that it has no gap.

@@ -45,75 +45,69 @@ var (
 		why: `''`}
 )
 
-// edgeSettler walks the edges of dirty ids, window by window. Its position is in
-// memory; what im_dirty says is enough to begin again.
-type edgeSettler struct {
-	scope      Scope
+// edgeWalk goes over the edges of the dirty ids of one stage and side, from just
+// behind (key, after). The position is kept in im_dirty, so that every transaction
+// gets further however small the budget of a call is.
+type edgeWalk struct {
+	conn       int64
 	stage      int
 	side       string
-	key, after int64 // the last edge looked at: dirty id and other end
+	key, after int64
+	own, other string // the columns of the dirty end and of the other end
 }
 
-// The other end of an edge, by side.
-var otherEnd = map[string]struct{ own, other string }{
-	"g": {"group_key", "member_key"},
-	"m": {"member_key", "group_key"},
-}
-
-// step looks at one window and writes what is due. It says false when no id is
-// left at the duty's stage.
-func (e *edgeSettler) step(ctx context.Context, t *tx, duty edgeDuty) (bool, int, error) {
-	side := ""
-	if found, err := first(ctx, t, []any{&side},
-		`SELECT side FROM im_dirty WHERE connector_key = ? AND stage = ? ORDER BY side LIMIT 1`, t.conn, duty.stage); err != nil || !found {
+// settleEdges looks at one window of edges and writes what is due. It says false
+// when no id is left at the duty's stage.
+func (t *tx) settleEdges(ctx context.Context, duty edgeDuty, scope Scope) (due bool, written int, err error) {
+	w := edgeWalk{conn: t.conn, stage: duty.stage, own: "group_key", other: "member_key"}
+	due, err = first(ctx, t, []any{&w.side, &w.key, &w.after},
+		`SELECT side, key, after FROM im_dirty WHERE connector_key = ? AND stage = ? ORDER BY side, key LIMIT 1`, t.conn, duty.stage)
+	if err != nil || !due {
 		return false, 0, err
 	}
-	if e.stage != duty.stage || e.side != side {
-		e.stage, e.side, e.key, e.after = duty.stage, side, 0, 0
+	if w.side == "m" {
+		w.own, w.other = w.other, w.own
 	}
-	lastKey, lastOther, whole, err := e.window(ctx, t)
+	lastKey, lastOther, err := w.window(ctx, t)
 	if err != nil {
 		return false, 0, err
 	}
-	n, err := e.write(ctx, t, duty, lastKey, lastOther)
-	if err != nil {
+	if written, err = w.write(ctx, t, duty, scope, lastKey, lastOther); err != nil {
 		return false, 0, err
 	}
-	below := lastKey
-	if whole {
-		below = math.MaxInt64
-		e.key, e.after = 0, 0
-	} else {
-		e.key, e.after = lastKey, lastOther
+	if err := t.passDirty(ctx, duty.stage, w.side, lastKey); err != nil {
+		return false, 0, err
 	}
-	return true, n, t.passDirty(ctx, duty.stage, side, below)
+	_, err = t.exec(ctx, `UPDATE im_dirty SET after = ? WHERE connector_key = ? AND stage = ? AND side = ? AND key = ?`,
+		lastOther, t.conn, duty.stage, w.side, lastKey)
+	return true, written, err
 }
 
-// from is the part of a query that walks the window, in order.
-func (e *edgeSettler) from() string {
-	end := otherEnd[e.side]
-	return ` FROM im_dirty d CROSS JOIN im_edges e ON e.` + end.own + ` = d.key
-		AND e.` + end.other + ` > CASE WHEN d.key = :key THEN :after ELSE 0 END`
+// edges is the part of a query that walks the edges in order.
+func (w *edgeWalk) edges() string {
+	return ` FROM im_dirty d CROSS JOIN im_edges e ON e.` + w.own + ` = d.key
+		AND e.` + w.other + ` > CASE WHEN d.key = :key THEN :after ELSE 0 END`
 }
 
-func (e *edgeSettler) args(t *tx, duty int) []any {
-	return []any{sql.Named("conn", t.conn), sql.Named("stage", duty), sql.Named("side", e.side), sql.Named("key", e.key), sql.Named("after", e.after)}
+func (w *edgeWalk) args(more ...any) []any {
+	return append([]any{sql.Named("conn", w.conn), sql.Named("stage", w.stage), sql.Named("side", w.side),
+		sql.Named("key", w.key), sql.Named("after", w.after)}, more...)
 }
 
-// window finds the last edge of the next window. whole: nothing follows it.
-func (e *edgeSettler) window(ctx context.Context, t *tx) (key, other int64, whole bool, err error) {
-	end := otherEnd[e.side]
-	found, err := first(ctx, t, []any{&key, &other}, `SELECT d.key, e.`+end.other+e.from()+`
+// window finds the last edge of the next window; beyond all keys when it is the
+// last window.
+func (w *edgeWalk) window(ctx context.Context, t *tx) (lastKey, lastOther int64, err error) {
+	found, err := first(ctx, t, []any{&lastKey, &lastOther}, `SELECT d.key, e.`+w.other+w.edges()+`
 		WHERE d.connector_key = :conn AND d.stage = :stage AND d.side = :side AND d.key >= :key
-		ORDER BY d.key, e.`+end.other+` LIMIT 1 OFFSET :window`, append(e.args(t, e.stage), sql.Named("window", edgeWindow-1))...)
+		ORDER BY d.key, e.`+w.other+` LIMIT 1 OFFSET :window`, w.args(sql.Named("window", edgeWindow-1))...)
 	if err == nil && !found {
-		return math.MaxInt64, math.MaxInt64, true, nil
+		return math.MaxInt64, 0, nil
 	}
-	return key, other, false, err
+	return lastKey, lastOther, err
 }
 
 // write brings the window's due edges into the feed.
-func (e *edgeSettler) write(ctx context.Context, t *tx, duty edgeDuty, lastKey, lastOther int64) (int, error) {
+func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope, lastKey, lastOther int64) (int, error) {
 	if _, err := t.exec(ctx, `CREATE TEMP TABLE IF NOT EXISTS im_chunk (
 		n INTEGER PRIMARY KEY, group_key INTEGER NOT NULL, member_key INTEGER NOT NULL, reason TEXT NOT NULL)`); err != nil {
 		return 0, err
@@ -121,19 +115,18 @@ func (e *edgeSettler) write(ctx context.Context, t *tx, duty edgeDuty, lastKey, 
 	if _, err := t.exec(ctx, `DELETE FROM temp.im_chunk`); err != nil {
 		return 0, err
 	}
-	end := otherEnd[e.side]
 	n, err := t.exec(ctx, `INSERT INTO temp.im_chunk (group_key, member_key, reason)
-		SELECT e.group_key, e.member_key, `+duty.why+e.from()+`
-			AND e.`+end.other+` <= CASE WHEN d.key = :lastKey THEN :lastOther ELSE 9223372036854775807 END
+		SELECT e.group_key, e.member_key, `+duty.why+w.edges()+`
+			AND e.`+w.other+` <= CASE WHEN d.key = :lastKey THEN :lastOther ELSE 9223372036854775807 END
 		LEFT JOIN im_objects u ON u.key = e.member_key
 		LEFT JOIN im_objects g ON g.key = e.group_key
 		LEFT JOIN im_staged su ON su.run_key = :run AND su.key = e.member_key
 		LEFT JOIN im_staged sg ON sg.run_key = :run AND sg.key = e.group_key
 		WHERE d.connector_key = :conn AND d.stage = :stage AND d.side = :side AND d.key >= :key AND d.key <= :lastKey
 			AND `+duty.due+`
-		ORDER BY d.key, e.`+end.other,
-		append(e.args(t, duty.stage), sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther), sql.Named("run", t.run),
-			sql.Named("users", e.scope.Users), sql.Named("groups", e.scope.Groups))...)
+		ORDER BY d.key, e.`+w.other,
+		w.args(sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther), sql.Named("run", t.run),
+			sql.Named("users", scope.Users), sql.Named("groups", scope.Groups))...)
 	if err != nil || n == 0 {
 		return 0, err
 	}
@@ -162,7 +155,7 @@ func (e *edgeSettler) write(ctx context.Context, t *tx, duty edgeDuty, lastKey, 
 func (t *tx) passDirty(ctx context.Context, stage int, side string, below int64) error {
 	const done = ` FROM im_dirty WHERE connector_key = ? AND stage = ? AND side = ? AND key < ?`
 	if stage == dueDeletes.stage {
-		if _, err := t.exec(ctx, `INSERT OR IGNORE INTO im_dirty (connector_key, stage, side, key)
+		if _, err := t.exec(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
 			SELECT connector_key, 1, side, key`+done, t.conn, stage, side, below); err != nil {
 			return err
 		}
@@ -171,12 +164,15 @@ func (t *tx) passDirty(ctx context.Context, stage int, side string, below int64)
 	return err
 }
 
-// redoDirty has everything that was handed on begin again.
+// redoDirty has everything that an earlier run was in the middle of begin again.
 func (t *tx) redoDirty(ctx context.Context) error {
-	if _, err := t.exec(ctx, `INSERT OR IGNORE INTO im_dirty (connector_key, stage, side, key)
+	if _, err := t.exec(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
 		SELECT connector_key, 0, side, key FROM im_dirty WHERE connector_key = ? AND stage = 1`, t.conn); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `DELETE FROM im_dirty WHERE connector_key = ? AND stage = 1`, t.conn)
+	if _, err := t.exec(ctx, `DELETE FROM im_dirty WHERE connector_key = ? AND stage = 1`, t.conn); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE im_dirty SET after = 0 WHERE connector_key = ? AND after <> 0`, t.conn)
 	return err
 }

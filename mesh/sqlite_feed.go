@@ -166,7 +166,7 @@ func (t *tx) markDirty(ctx context.Context, sides []edgeSide) error {
 			return err
 		}
 		if _, err := t.exec(ctx, `
-			INSERT OR IGNORE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'g', j.value FROM json_each(?2) j
+			INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'g', j.value FROM json_each(?2) j
 			WHERE EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = j.value)`, t.conn, list); err != nil {
 			return err
 		}
@@ -179,8 +179,8 @@ func (t *tx) markDirty(ctx context.Context, sides []edgeSide) error {
 		return err
 	}
 	_, err = t.exec(ctx, `
-		INSERT OR IGNORE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'm', j.value FROM json_each(?2) j
+		INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'm', j.value FROM json_each(?2) j
 		WHERE EXISTS (SELECT 1 FROM im_edges e WHERE e.member_key = j.value AND NOT EXISTS (
-			SELECT 1 FROM im_dirty d WHERE d.connector_key = ?1 AND d.stage = 0 AND d.side = 'g' AND d.key = e.group_key))`, t.conn, list)
+			SELECT 1 FROM im_dirty d WHERE d.connector_key = ?1 AND d.stage = 0 AND d.side = 'g' AND d.key = e.group_key AND d.after = 0))`, t.conn, list)
 	return err
 }

@@ -47,7 +47,7 @@ func (t *tx) writeEvidence(ctx context.Context, stream int64, p MemberPage) erro
 		return err
 	}
 	if changed+unlisted > 0 {
-		if _, err := t.exec(ctx, `INSERT OR IGNORE INTO im_dirty (connector_key, stage, side, key) VALUES (?, 0, 'g', ?)`, t.conn, group); err != nil {
+		if _, err := t.exec(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) VALUES (?, 0, 'g', ?)`, t.conn, group); err != nil {
 			return err
 		}
 	}

@@ -23,7 +23,6 @@ const settleChunk = 1000
 func (s *SQLite) Settle(ctx context.Context, f Fence, scope Scope, budget time.Duration) (SettleResult, error) {
 	var total SettleResult
 	deadline := time.Now().Add(budget)
-	e := &edgeSettler{scope: scope}
 	for begun := false; ; begun = true {
 		var step SettleResult
 		err := s.fenced(ctx, f, func(t *tx) (err error) {
@@ -32,7 +31,7 @@ func (s *SQLite) Settle(ctx context.Context, f Fence, scope Scope, budget time.D
 					return err
 				}
 			}
-			step, err = t.settleStep(ctx, e)
+			step, err = t.settleStep(ctx, scope)
 			return err
 		})
 		if err != nil {
@@ -67,14 +66,14 @@ func (t *tx) beginSettle(ctx context.Context, scope Scope) error {
 		return err
 	}
 	_, err = t.exec(ctx, `
-		INSERT OR IGNORE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'g', i.key FROM im_ids i
+		INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'g', i.key FROM im_ids i
 		WHERE i.connector_key = ?1 AND i.type = 'Group' AND EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = i.key)`, t.conn)
 	return err
 }
 
 // settleStep does the first thing that is due.
-func (t *tx) settleStep(ctx context.Context, e *edgeSettler) (SettleResult, error) {
-	if due, n, err := e.step(ctx, t, dueDeletes); due || err != nil {
+func (t *tx) settleStep(ctx context.Context, scope Scope) (SettleResult, error) {
+	if due, n, err := t.settleEdges(ctx, dueDeletes, scope); due || err != nil {
 		return SettleResult{Edges: n}, err
 	}
 	if n, err := t.settleDeletes(ctx); n > 0 || err != nil {
@@ -83,7 +82,7 @@ func (t *tx) settleStep(ctx context.Context, e *edgeSettler) (SettleResult, erro
 	if n, err := t.settleAdds(ctx); n > 0 || err != nil {
 		return SettleResult{Other: n}, err
 	}
-	if due, n, err := e.step(ctx, t, dueAdds); due || err != nil {
+	if due, n, err := t.settleEdges(ctx, dueAdds, scope); due || err != nil {
 		return SettleResult{Edges: n}, err
 	}
 	return SettleResult{Done: true}, t.countUnchangedEdges(ctx)
@@ -96,7 +95,8 @@ type stagedRow struct {
 	kind       string
 	reason     Reason
 	live       bool
-	external   string          // as it is
+	external   string          // as it is, "" for an object that was never live
+	stamp      int64           // as it is
 	attributes json.RawMessage // as they are
 	payload    Object          // as it shall be
 }
@@ -105,13 +105,13 @@ func (t *tx) stagedRows(ctx context.Context, where string, limit int) ([]stagedR
 	return collect(ctx, t, func(rows *sql.Rows) (r stagedRow, err error) {
 		var was, shall string
 		var stamp int64
-		err = rows.Scan(&r.key, &r.typ, &r.oktaID, &r.kind, &r.reason, &r.live, &r.external, &was,
+		err = rows.Scan(&r.key, &r.typ, &r.oktaID, &r.kind, &r.reason, &r.live, &r.external, &r.stamp, &was,
 			&r.payload.ExternalID, &shall, &r.payload.Hash, &stamp)
 		r.attributes = json.RawMessage(was)
 		r.payload.Type, r.payload.OktaID = r.typ, r.oktaID
 		r.payload.Attributes, r.payload.Stamp = json.RawMessage(shall), fromMillis(stamp)
 		return r, err
-	}, `SELECT d.key, d.type, i.okta_id, d.kind, d.reason, coalesce(o.state = 'live', 0), coalesce(o.external_id, ''), coalesce(o.attributes, ''),
+	}, `SELECT d.key, d.type, i.okta_id, d.kind, d.reason, coalesce(o.state = 'live', 0), coalesce(o.external_id, ''), coalesce(o.stamp, 0), coalesce(o.attributes, ''),
 			d.external_id, d.attributes, d.hash, d.stamp
 		FROM im_staged d JOIN im_ids i ON i.key = d.key LEFT JOIN im_objects o ON o.key = d.key
 		WHERE d.run_key = ? AND `+where+` ORDER BY d.key LIMIT ?`, t.run, limit)
@@ -203,9 +203,7 @@ func (t *tx) settleAdds(ctx context.Context) (int, error) {
 	}
 	w := &objectWriter{tx: t, counts: map[ObjectType]Counts{}, states: map[objectID]*objectState{}}
 	for _, r := range adds {
-		// Hash and stamp come from the answer that was staged; the row is there unless
-		// the object is new.
-		st := &objectState{key: r.key, exists: r.external != "", staged: r.kind}
+		st := &objectState{key: r.key, exists: r.external != "", stamp: r.stamp, staged: r.kind}
 		w.states[r.objectID], w.order = st, append(w.order, r.objectID)
 		st.unstage()
 		w.add(st, r.payload)

@@ -175,6 +175,9 @@ func first(ctx context.Context, from querier, dest []any, q string, args ...any)
 
 // jsonArg is a list as a parameter for json_each.
 func jsonArg[T any](list []T) (string, error) {
+	if len(list) == 0 {
+		return "[]", nil // a nil slice would be null, which json_each takes for one row
+	}
 	b, err := json.Marshal(list)
 	return string(b), err
 }

@@ -92,7 +92,7 @@ func newBarView(w io.Writer, width int, expected map[mesh.ObjectType]int) *barVi
 	return v
 }
 
-func (v *barView) barWidth() int { return min(max(v.width/7, 10), 30) }
+func (v *barView) barWidth() int { return min(max(v.width/8, 10), 30) }
 
 // describe sets the text in front of the bar and draws both.
 func (v *barView) describe(text string) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	enums "go.temporal.io/api/enums/v1"
@@ -63,9 +64,15 @@ func TestRunsDefaultLimit(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.apply("contoso")
-	for i := range defaultRuns + 2 {
-		b.failed("contoso", fmt.Sprintf("run-%02d", i), "no")
-	}
+	b.withStore(func(ctx context.Context, store mesh.Store) {
+		for i := range defaultRuns + 2 {
+			id := fmt.Sprintf("run-%02d", i)
+			_, err := store.Begin(ctx, mesh.BeginRun{Connector: "contoso", RunID: id, Mode: "Full", LeaseTTL: time.Hour})
+			require.NoError(t, err)
+			_, err = store.End(ctx, id, mesh.Failed, "no")
+			require.NoError(t, err)
+		}
+	})
 	var runs []mesh.Run
 	require.NoError(t, json.Unmarshal([]byte(b.ok("runs", "contoso", "-o", "json")), &runs))
 	require.Len(t, runs, defaultRuns)

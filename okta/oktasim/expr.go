@@ -27,6 +27,8 @@ type property[T any] struct {
 	text func(*T) string // "" is absent
 	when func(*T) stamp  // 0 is absent
 	raw  func(*T) []byte // a profile attribute as JSON, nil or null is absent; arrays match by element
+	// exact is an id: two that differ only in case are two objects.
+	exact bool
 }
 
 // vocabulary is what an endpoint's filter or search understands.
@@ -101,7 +103,7 @@ func bindComparison[T any](v vocabulary[T], e *filter.AttributeExpression) (pred
 		return nil, errExpression(fmt.Sprintf("The operator '%s' is not supported for the property '%s'.", op, path))
 	}
 	if op == filter.PR {
-		return func(t *T) bool { return p.present(t) }, nil
+		return p.present, nil
 	}
 	mismatch := errExpression(fmt.Sprintf("The value for the property '%s' has the wrong type.", path))
 	switch p.kind {
@@ -144,11 +146,12 @@ func bindComparison[T any](v vocabulary[T], e *filter.AttributeExpression) (pred
 		if strings.Contains(want, `\`) && json.Unmarshal([]byte(`"`+want+`"`), &want) != nil {
 			return nil, mismatch
 		}
-		if v.fold {
+		fold := v.fold && !p.exact
+		if fold {
 			want = strings.ToLower(want)
 		}
 		match := func(got string) bool {
-			if v.fold {
+			if fold {
 				got = strings.ToLower(got)
 			}
 			switch op {

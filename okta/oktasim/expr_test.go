@@ -88,6 +88,7 @@ func TestExpressions(t *testing.T) {
 		{"users?search", `statusChanged ge "2024-07-01T00:00:00.000Z"`, "c"},
 		{"users?search", `(status lt "STAGED" or status gt "STAGED")`, "ac"},
 		{"users?search", `id eq "00uaaaaaaaaaaaaaaaaa" or id eq "00uccccccccccccccccc"`, "ac"},
+		{"users?search", `id eq "00uAAAAAAAAAAAAAAAAA"`, ""},
 		{"users?search", `(profile.lastName eq "brock" or (status eq "STAGED")) and lastUpdated ge "2024-06-01T00:00:00.000Z"`, "b"},
 		{"users?search", `  status   eq   "ACTIVE"  `, "a"},
 		{"users?search", `id gt "00u"`, "!"},

@@ -89,7 +89,8 @@ func (g *generator) profile(i int, t *userType) (login string, profile json.RawM
 		login = local + "@login.example.com" // not every login is the e-mail
 	}
 
-	b := append(g.buf[:0], '{')
+	b := g.buf[:0]
+	b = append(b, '{')
 	field := func(name string) {
 		if len(b) > 1 {
 			b = append(b, ',')
@@ -226,7 +227,7 @@ func (g *generator) groups() {
 			if g.chance(0.2) {
 				profile = profile.set("reviewed", encode(g.chance(0.5)))
 			}
-			gr.profile = profile.appendTo(nil)
+			gr.profile = profile.encode()
 		}
 		last := wholeSecond(g.latest)
 		gr.lastUpdated, gr.membership = gr.created, gr.created
@@ -257,5 +258,5 @@ func (g *generator) adProfile(i int) (string, json.RawMessage) {
 		{"groupScope", encode(pick(g, []string{"Global", "Universal", "DomainLocal"}))},
 		{"windowsDomainQualifiedName", encode("CORP\\" + account)},
 		{"externalId", encode(guid)},
-	}.appendTo(nil)
+	}.encode()
 }

@@ -89,9 +89,10 @@ func (g *group) render() {
 	}
 	link("users", self+"/users")
 	link("apps", self+"/apps")
-	g.body = append(b, "}}"...)
+	b = append(b, "}}"...)
+	g.body = b
 	if profileAt > 0 {
-		g.profile = g.body[profileAt:profileEnd:profileEnd]
+		g.profile = b[profileAt:profileEnd:profileEnd]
 	}
 }
 

@@ -124,7 +124,8 @@ func selfQuery(query url.Values) string {
 func (c *call) writeRows(rows []userRow) error {
 	buf := c.s.buffer()
 	defer c.s.release(buf)
-	b := append((*buf)[:0], '[')
+	b := (*buf)[:0]
+	b = append(b, '[')
 	for i, row := range rows {
 		if i > 0 {
 			b = append(b, ',')

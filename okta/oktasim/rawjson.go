@@ -80,17 +80,16 @@ func (a attrs) without(name string) attrs {
 	return a
 }
 
-func (a attrs) appendTo(dst []byte) []byte {
-	dst = append(dst, '{')
+func (a attrs) encode() json.RawMessage {
+	b := []byte{'{'}
 	for i := range a {
 		if i > 0 {
-			dst = append(dst, ',')
+			b = append(b, ',')
 		}
-		dst = appendString(dst, a[i].name)
-		dst = append(dst, ':')
-		dst = append(dst, a[i].value...)
+		b = append(appendString(b, a[i].name), ':')
+		b = append(b, a[i].value...)
 	}
-	return append(dst, '}')
+	return append(b, '}')
 }
 
 // appendString appends s as JSON without escaping HTML, which Okta does not do.

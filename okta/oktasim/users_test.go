@@ -225,6 +225,7 @@ func TestCreateUserRefusals(t *testing.T) {
 	before := len(org.UserIDs())
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			body := tt.body
 			if !strings.HasPrefix(tt.name, "login taken") {
 				body = strings.Replace(body, `"login":"alice@`, `"login":"new@`, 1)
@@ -232,7 +233,7 @@ func TestCreateUserRefusals(t *testing.T) {
 			require.Contains(t, s.do("POST", "/api/v1/users", body).fails(tt.status, tt.code), tt.causes)
 		})
 	}
-	require.Len(t, org.UserIDs(), before)
+	t.Cleanup(func() { require.Len(t, org.UserIDs(), before) })
 	s.do("POST", "/api/v1/users", aliceBody, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }).fails(415, "E0000021")
 }
 

@@ -38,6 +38,10 @@ func userText(ops []filter.CompareOperator, get func(*user) string) (property[us
 	return property[user]{kind: text, ops: ops, text: get}, true
 }
 
+func userID(get func(*user) string) (property[user], bool) {
+	return property[user]{kind: text, ops: opsEqualPr, text: get, exact: true}, true
+}
+
 func userTime(ops []filter.CompareOperator, get func(*user) stamp) (property[user], bool) {
 	return property[user]{kind: moment, ops: ops, when: get}, true
 }
@@ -70,11 +74,11 @@ func (o *Org) userSearch() vocabulary[user] {
 	return vocabulary[user]{fold: true, resolve: func(path string) (property[user], bool) {
 		switch path {
 		case "id":
-			return userText(opsEqualPr, func(u *user) string { return u.id })
+			return userID(func(u *user) string { return u.id })
 		case "status":
 			return userText(opsText, func(u *user) string { return u.status })
 		case "type.id":
-			return userText(opsEqualPr, func(u *user) string { return u.typeID })
+			return userID(func(u *user) string { return u.typeID })
 		case "created":
 			return userTime(opsRange, func(u *user) stamp { return u.created })
 		case "activated":
@@ -99,6 +103,10 @@ func (o *Org) userSearch() vocabulary[user] {
 
 func groupText(ops []filter.CompareOperator, get func(*group) string) (property[group], bool) {
 	return property[group]{kind: text, ops: ops, text: get}, true
+}
+
+func groupID(get func(*group) string) (property[group], bool) {
+	return property[group]{kind: text, ops: opsEqualPr, text: get, exact: true}, true
 }
 
 func groupTime(ops []filter.CompareOperator, get func(*group) stamp) (property[group], bool) {
@@ -126,11 +134,11 @@ func (o *Org) groupSearch() vocabulary[group] {
 	return vocabulary[group]{fold: true, resolve: func(path string) (property[group], bool) {
 		switch path {
 		case "id":
-			return groupText(opsEqualPr, func(g *group) string { return g.id })
+			return groupID(func(g *group) string { return g.id })
 		case "type":
 			return groupText(opsText, func(g *group) string { return g.typ })
 		case "source.id":
-			return groupText(opsEqualPr, func(g *group) string { return g.sourceID })
+			return groupID(func(g *group) string { return g.sourceID })
 		case "created":
 			return groupTime(opsRange, func(g *group) stamp { return g.created })
 		case "lastUpdated":

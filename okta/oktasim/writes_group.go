@@ -78,7 +78,7 @@ func (o *Org) createGroup(profile attrs) (string, error) {
 	g := &group{
 		id: o.ids.mint(prefixGroup), typ: OktaGroup, objectClass: []string{classUserGroup},
 		created: now, lastUpdated: now, membership: now,
-		name: profile.text("name"), profile: profile.appendTo(nil), logo: json.RawMessage(groupLogo),
+		name: profile.text("name"), profile: profile.encode(), logo: json.RawMessage(groupLogo),
 	}
 	g.render()
 	o.insertGroup(g)
@@ -99,7 +99,7 @@ func (o *Org) replaceGroup(id string, profile attrs) error {
 	if err := o.checkGroupProfile(profile, g); err != nil {
 		return err
 	}
-	g.name, g.profile, g.lastUpdated = profile.text("name"), profile.appendTo(nil), o.stampNow()
+	g.name, g.profile, g.lastUpdated = profile.text("name"), profile.encode(), o.stampNow()
 	g.render()
 	return nil
 }

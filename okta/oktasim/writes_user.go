@@ -107,7 +107,7 @@ func (o *Org) createUser(n newUser) (string, error) {
 	now := o.stampNow()
 	u := &user{
 		id: o.ids.mint(prefixUser), status: Staged, realmID: o.realmID, typeID: t.id,
-		login: profile.text("login"), profile: profile.withNulls().appendTo(nil),
+		login: profile.text("login"), profile: profile.withNulls().encode(),
 		created: now, lastUpdated: now,
 	}
 	password := o.setCredentials(u, n.credentials, now)
@@ -175,7 +175,7 @@ func (o *Org) updateUser(ref string, c userChange) error {
 			}
 			o.unindexLogin(u)
 			u.login = profile.text("login")
-			u.profile = profile.withNulls().appendTo(nil)
+			u.profile = profile.withNulls().encode()
 			o.indexLogin(u)
 		}
 		u.typeID = t.id
@@ -223,12 +223,12 @@ func (o *Org) setCredentials(u *user, raw json.RawMessage, now stamp) (password 
 		u.passwordChanged = now
 	}
 	if question := member(given.get("recovery_question"), "question"); question != nil {
-		stored = stored.set("recovery_question", attrs{{"question", question}}.appendTo(nil))
+		stored = stored.set("recovery_question", attrs{{"question", question}}.encode())
 	}
 	if stored.get("provider") == nil {
 		stored = stored.set("provider", json.RawMessage(`{"type":"OKTA","name":"OKTA"}`))
 	}
-	u.credentials = stored.appendTo(nil)
+	u.credentials = stored.encode()
 	return password
 }
 

@@ -103,12 +103,14 @@ CREATE INDEX im_edges_member ON im_edges (member_key);
 
 -- Ids whose edges have to be derived again, because evidence or an end's liveness
 -- changed. side: g, the edges of a group; m, those of a member.
--- stage: 0 deletes are due, 1 adds are due.
+-- stage: 0 deletes are due, 1 adds are due. after: the other end of the last edge
+-- that was looked at.
 CREATE TABLE im_dirty (
     connector_key INTEGER NOT NULL,
     stage         INTEGER NOT NULL,
     side          TEXT    NOT NULL,
     key           INTEGER NOT NULL,
+    after         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (connector_key, stage, side, key)
 ) WITHOUT ROWID;
 
