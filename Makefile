@@ -14,7 +14,7 @@ export GOFLAGS := $(shell go env GOFLAGS) -trimpath -buildvcs=false
 VERSION     := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
 # temporal-dev is 200 MB to link: its version moves only with its own folder.
 DEV_VERSION := $(or $(shell git log -1 --format=%h -- devserver 2>/dev/null),unknown)
-LDFLAGS     := -X github.com/identitymesh/okta-connector/internal/app.Version=$(VERSION)
+LDFLAGS     := -X github.com/identitymesh/okta-connector/internal/app.Version=$(VERSION) -X main.version=$(VERSION)
 DEV_LDFLAGS := -s -w -X main.buildVersion=$(DEV_VERSION)
 
 # The race detector needs cgo and a C compiler. Without them the tests run without
@@ -64,7 +64,7 @@ endif
 lint: $(TOOLS)/.built ## check style, determinism of the workflows, known vulnerabilities
 	$(LINT) run ./...
 	cd devserver && $(LINT) run --config ../.golangci.yml ./...
-	$(TOOLS)/workflowcheck ./workflows/...
+	$(TOOLS)/workflowcheck -config tools/workflowcheck.yaml ./workflows/...
 	@tools/vulncheck.sh $(TOOLS)/govulncheck ./...
 
 bench: ## run the micro benchmarks

@@ -80,8 +80,7 @@ func shortList(b *testBench, missing map[string]bool) func(http.ResponseWriter, 
 		}
 		var rows []string
 		for _, raw := range b.org.Snapshot().Users {
-			id := string(raw[strings.Index(string(raw), "00u"):][:20])
-			if !missing[id] && !strings.Contains(string(raw), `"status":"DEPROVISIONED"`) {
+			if at := strings.Index(string(raw), "00u"); !missing[string(raw[at:at+20])] && !strings.Contains(string(raw), `"status":"DEPROVISIONED"`) {
 				rows = append(rows, string(raw))
 			}
 		}

@@ -10,14 +10,20 @@ import (
 // Every type here travels through Temporal: ids, counts and stamps only, never
 // profile data, never a token (design invariant 7).
 
-// Names of the mesh that workflows need; they import nothing below activities.
+// What workflows need of the packages below; they import activities only.
 type (
-	Fence      = mesh.Fence
-	Counts     = mesh.Counts
+	// Fence is a run's right to write.
+	Fence = mesh.Fence
+	// Counts is what a run did to one object type.
+	Counts = mesh.Counts
+	// ObjectType is User, Group or GroupMember.
 	ObjectType = mesh.ObjectType
-	Outcome    = mesh.Outcome
-	Watermark  = mesh.Watermark
-	Rate       = okta.Rate
+	// Outcome is how a run ended.
+	Outcome = mesh.Outcome
+	// Watermark is the runbook's wrapper.
+	Watermark = mesh.Watermark
+	// Rate is the state of a rate-limit bucket.
+	Rate = okta.Rate
 )
 
 // The outcomes of a run.

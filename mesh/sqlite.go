@@ -26,6 +26,9 @@ type SQLite struct {
 	writer *sql.DB // one connection; transactions begin IMMEDIATE
 	reader *sql.DB // query-only connections
 
+	// How much one transaction of Settle does: edges looked at, object rows taken.
+	edgeWindow, settleChunk int
+
 	mu     sync.Mutex
 	stmts  map[string]*sql.Stmt // prepared on writer
 	wanted map[string]struct{}  // used since the last transaction, to be prepared
@@ -86,7 +89,7 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	}
 	// No upper limit: a reader that reads again while it iterates must not wait for itself.
 	reader.SetMaxIdleConns(4)
-	s := &SQLite{writer: writer, reader: reader, stmts: map[string]*sql.Stmt{}, wanted: map[string]struct{}{}}
+	s := &SQLite{writer: writer, reader: reader, edgeWindow: 10_000, settleChunk: 1000, stmts: map[string]*sql.Stmt{}, wanted: map[string]struct{}{}}
 	if err := errors.Join(writer.PingContext(ctx), reader.PingContext(ctx)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the mesh database %s: %w", path, err), s.Close())
 	}

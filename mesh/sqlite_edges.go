@@ -6,9 +6,6 @@ import (
 	"math"
 )
 
-// edgeWindow is how many edges one transaction of Settle looks at.
-const edgeWindow = 10_000
-
 // edgeDuty is one of the two passes over the edges that are due. Both go over the
 // ids of im_dirty at their stage and hand them on: deletes to adds, adds to nobody.
 type edgeDuty struct {
@@ -99,7 +96,7 @@ func (w *edgeWalk) args(more ...any) []any {
 func (w *edgeWalk) window(ctx context.Context, t *tx) (lastKey, lastOther int64, err error) {
 	found, err := first(ctx, t, []any{&lastKey, &lastOther}, `SELECT d.key, e.`+w.other+w.edges()+`
 		WHERE d.connector_key = :conn AND d.stage = :stage AND d.side = :side AND d.key >= :key
-		ORDER BY d.key, e.`+w.other+` LIMIT 1 OFFSET :window`, w.args(sql.Named("window", edgeWindow-1))...)
+		ORDER BY d.key, e.`+w.other+` LIMIT 1 OFFSET :window`, w.args(sql.Named("window", t.store.edgeWindow-1))...)
 	if err == nil && !found {
 		return math.MaxInt64, 0, nil
 	}

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// settleChunk bounds the object rows of one transaction of Settle.
-const settleChunk = 1000
-
 // Settle implements [Writer].
 //
 // The whole settle goes in this order, so that a consumer never sees an edge
@@ -120,7 +117,7 @@ func (t *tx) stagedRows(ctx context.Context, where string, limit int) ([]stagedR
 // settleDeletes writes the object Deletes of one transaction and returns how many
 // staged rows it took.
 func (t *tx) settleDeletes(ctx context.Context) (int, error) {
-	rows, err := t.stagedRows(ctx, `d.kind = 'delete'`, settleChunk)
+	rows, err := t.stagedRows(ctx, `d.kind = 'delete'`, t.store.settleChunk)
 	if err != nil {
 		return 0, err
 	}
@@ -186,18 +183,18 @@ func (t *tx) settleAdds(ctx context.Context) (int, error) {
 	if _, err := first(ctx, t, []any{&waiting}, `SELECT count(*) FROM im_staged WHERE run_key = ? AND kind IN ('add', 'rename')`, t.run); err != nil || waiting == 0 {
 		return 0, err
 	}
-	renames, err := t.stagedRows(ctx, `d.kind = 'rename' AND o.state = 'live'`, settleChunk)
+	renames, err := t.stagedRows(ctx, `d.kind = 'rename' AND o.state = 'live'`, t.store.settleChunk)
 	if err != nil {
 		return 0, err
 	}
 	written := 0
 	if len(renames) > 0 {
-		if err := t.settleRenames(ctx, renames); err != nil || waiting > settleChunk {
+		if err := t.settleRenames(ctx, renames); err != nil || waiting > t.store.settleChunk {
 			return len(renames), err
 		}
 		written = len(renames)
 	}
-	adds, err := t.stagedRows(ctx, `d.kind IN ('add', 'rename')`, settleChunk)
+	adds, err := t.stagedRows(ctx, `d.kind IN ('add', 'rename')`, t.store.settleChunk)
 	if err != nil {
 		return 0, err
 	}

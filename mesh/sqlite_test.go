@@ -22,3 +22,13 @@ func TestSQLiteConformance(t *testing.T) {
 	t.Parallel()
 	meshtest.Run(t, func(t *testing.T) mesh.Store { return openTemp(t) })
 }
+
+// TestSQLiteConformanceInTinySteps lets crashes hit every boundary of Settle.
+func TestSQLiteConformanceInTinySteps(t *testing.T) {
+	t.Parallel()
+	meshtest.Run(t, func(t *testing.T) mesh.Store {
+		s := openTemp(t)
+		s.TinySteps()
+		return s
+	})
+}

@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,13 +17,29 @@ import (
 	"github.com/identitymesh/okta-connector/internal/app"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func main() { os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+
+// execute runs the command until it ends or a signal stops it, and returns the exit
+// code: 0 after a stop, 2 for wrong usage, 1 for everything else.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "worker:", err)
-		stop()
-		os.Exit(1)
+	cmd := command()
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	ran := false
+	cmd.PersistentPreRun = func(*cobra.Command, []string) { ran = true }
+	err := cmd.ExecuteContext(ctx)
+	switch {
+	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return 0
+	case !ran:
+		fmt.Fprintf(stderr, "worker: %v; see worker --help\n", err)
+		return 2
+	default:
+		fmt.Fprintln(stderr, "worker:", err)
+		return 1
 	}
 }
 

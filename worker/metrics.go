@@ -53,7 +53,7 @@ func startMetrics(ctx context.Context, addr string, logger *zap.Logger) (*metric
 	scope, closer := tally.NewRootScope(tally.ScopeOptions{
 		CachedReporter:  reporter,
 		Separator:       tallyprom.DefaultSeparator,
-		SanitizeOptions: &sdktally.PrometheusSanitizeOptions,
+		SanitizeOptions: sanitizeOptions(),
 	}, time.Second)
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
@@ -69,6 +69,14 @@ func startMetrics(ctx context.Context, addr string, logger *zap.Logger) (*metric
 	}()
 	logger.Info("Metrics", zap.String("url", "http://"+l.Addr().String()+"/metrics"))
 	return m, nil
+}
+
+// sanitizeOptions are the SDK's for Prometheus, but a label's value may be any
+// printable text: an endpoint keeps its slashes.
+func sanitizeOptions() *tally.SanitizeOptions {
+	o := sdktally.PrometheusSanitizeOptions
+	o.ValueCharacters = tally.ValidCharacters{Ranges: []tally.SanitizeRange{{' ', '~'}}}
+	return &o
 }
 
 func (m *metricsServer) close() {

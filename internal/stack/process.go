@@ -36,7 +36,7 @@ const maxLines = 20_000
 // its standard error also goes to log, when not nil.
 func start(bin string, args, env []string, log io.Writer) (*Process, error) {
 	p := &Process{Name: filepath.Base(bin), done: make(chan struct{}), news: make(chan struct{})}
-	p.cmd = exec.Command(bin, args...) //nolint:noctx // its life ends with Stop or Kill, not with a context
+	p.cmd = exec.Command(bin, args...) //nolint:noctx,gosec // our own binary; its life ends with Stop or Kill, not with a context
 	p.cmd.Env = append(os.Environ(), env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -51,7 +51,7 @@ func start(bin string, args, env []string, log io.Writer) (*Process, error) {
 		for scan.Scan() {
 			p.add(scan.Text())
 			if log != nil {
-				fmt.Fprintln(log, scan.Text()) //nolint:errcheck // a log that cannot be written is not worth a crash
+				fmt.Fprintln(log, scan.Text())
 			}
 		}
 		p.err = p.cmd.Wait()

@@ -35,7 +35,7 @@ func (s *Stack) Temporal(ctx context.Context, args ...string) (*Process, error) 
 	if err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(file) //nolint:gosec // our own file
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the address of temporal-dev: %w", err)
 	}
@@ -53,7 +53,7 @@ func (s *Stack) Oktasim(ctx context.Context, args ...string) (p *Process, addr s
 	if p, err = s.ready(ctx, "oktasim", append([]string{"--addr", "127.0.0.1:0", "--addr-file", file}, args...), file); err != nil {
 		return nil, "", err
 	}
-	b, err := os.ReadFile(file) //nolint:gosec // our own file
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, "", fmt.Errorf("read the address of oktasim: %w", err)
 	}
@@ -155,7 +155,7 @@ func (s *Stack) ready(ctx context.Context, name string, args []string, file stri
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if b, err := os.ReadFile(file); err == nil && bytes.HasSuffix(b, []byte("\n")) { //nolint:gosec // our own file
+		if b, err := os.ReadFile(file); err == nil && bytes.HasSuffix(b, []byte("\n")) {
 			return p, nil
 		}
 		select {

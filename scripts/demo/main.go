@@ -19,14 +19,16 @@ import (
 	"github.com/identitymesh/okta-connector/internal/stack"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
-		stop()
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // show is one demonstration.
@@ -53,7 +55,7 @@ func command() *cobra.Command {
 		if err := os.MkdirAll(state, 0o700); err != nil {
 			return fmt.Errorf("make the state folder: %w", err)
 		}
-		log, err := os.OpenFile(filepath.Join(state, "stack.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // our own folder
+		log, err := os.OpenFile(filepath.Join(state, "stack.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("open the log: %w", err)
 		}

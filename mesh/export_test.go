@@ -1,0 +1,5 @@
+package mesh
+
+// TinySteps makes Settle work in the smallest transactions, so that tests stop it
+// at every boundary.
+func (s *SQLite) TinySteps() { s.edgeWindow, s.settleChunk = 2, 2 }
