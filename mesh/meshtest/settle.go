@@ -57,6 +57,23 @@ var settleTests = map[string]func(t *testing.T, b *bench){
 		require.Equal(t, []string{"Add GroupMember g1:u1"}, r.feed())
 		b.checkFeed()
 	},
+	"StagedBetweenTwoSettles": func(t *testing.T, b *bench) {
+		r := b.begin()
+		r.walk("users", user("u1"), user("u2"), user("u3"), user("u4"), user("u5"))
+		r.walk("groups", group("g1"))
+		r.members("g1", "u1", "u2", "u3", "u4", "u5")
+		r.finish()
+		r = b.begin()
+		r.members("g1", "u1", "u2", "u3", "u4")
+		_, err := b.store.Settle(b.ctx, r.fence, r.scope, 0)
+		require.NoError(t, err)
+		r.walk("users", deprovisioned("u1"))
+		r.finish()
+		require.ElementsMatch(t, []string{
+			"Delete GroupMember g1:u5 (member-removed)", "Delete GroupMember g1:u1 (deprovisioned)", "Delete User u1 (deprovisioned)",
+		}, r.feed())
+		b.checkFeed()
+	},
 	"EndsThatAreNotImportedAreNotChecked": func(t *testing.T, b *bench) {
 		// Memberships alone: the group list is read without Import.
 		list := func(r *run, groups ...mesh.Object) {
