@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -189,12 +191,24 @@ func TestPassesSwitchedOffKeepWhatWasImported(t *testing.T) {
 	}
 }
 
-// TestRateLimit imports under a tight limit: the 429s are waited for, not failed on.
+// TestRateLimit imports under a tight limit: the 429s are waited for, not failed on,
+// and a wait of several seconds is a workflow timer.
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, oktasim.Config{Org: generated(t, 2000, 30), Rate: 25}, nil)
+	var ago atomic.Int64
+	clock := func() time.Time { return time.Now().Add(-time.Duration(ago.Load())) }
+	w := newWorld(t, oktasim.Config{Org: generated(t, 2000, 30), Rate: 25, Now: clock}, nil)
 	w.worker()
+	// The windows of a minute began 52 seconds ago.
+	ago.Store(int64(52 * time.Second))
+	w.okta(http.MethodGet, "/api/v1/users?limit=1", nil)
+	w.okta(http.MethodGet, "/api/v1/groups?limit=1", nil)
+	ago.Store(0)
+	w.sim.ResetStats()
 	row := w.completed()
 	require.Positive(t, row.RateLimitWaits)
 	require.Equal(t, w.sim.Stats().Total, row.APICalls)
+	require.Positive(t, w.sim.Stats().Status429)
+	require.LessOrEqual(t, w.sim.Stats().Status429, inFlight, "no call is sent into a bucket known to be empty")
+	require.Contains(t, string(history(w, row.RunID)), "EVENT_TYPE_TIMER_STARTED")
 }
