@@ -7,6 +7,7 @@ package activities
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ type Activities struct {
 	secrets secrets.Resolver
 	http    *http.Client
 	limits  orgLimits
+	waits   waitBook
 	agent   string
 	// leaseTTL is how long a run holds its connector without writing a page.
 	leaseTTL time.Duration
@@ -86,6 +88,35 @@ func (l *orgLimits) of(baseURL string) *okta.Limits {
 		l.orgs[baseURL] = o
 	}
 	return o
+}
+
+// waitBook counts the waits for a rate limit: activities side by side that wait for
+// the same window wait once. The zero value is ready.
+type waitBook struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+// extend notes a wait of d from now on for what key names, and returns what is new
+// about it: 1 and d for a wait of its own, less where another one is under way.
+func (b *waitBook) extend(key string, now time.Time, d time.Duration) (waits int, more time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.until, func(_ string, t time.Time) bool { return t.Before(now) })
+	if b.until == nil {
+		b.until = make(map[string]time.Time)
+	}
+	until, under := b.until[key]
+	end := now.Add(d)
+	if !under {
+		b.until[key] = end
+		return 1, d
+	}
+	if end.After(until) {
+		b.until[key] = end
+		return 0, end.Sub(until)
+	}
+	return 0, 0
 }
 
 // pageTimeout bounds the work on one page after a cancel or a stop: the page in

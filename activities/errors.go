@@ -53,12 +53,15 @@ func permanentf(typ, format string, args ...any) error {
 // retry is an error that Temporal tries again after the delay of the given
 // consecutive failure: 1 s, 2 s, 4 s …, or what the server asked for.
 func retry(err error, failures int, asked time.Duration) error {
-	delay := asked
-	if delay == 0 {
-		delay = min(time.Second<<min(max(failures, 1)-1, 10), maxBackoff)
-	}
 	return temporal.NewApplicationErrorWithOptions(err.Error(), "RetryLater",
-		temporal.ApplicationErrorOptions{NextRetryDelay: delay})
+		temporal.ApplicationErrorOptions{NextRetryDelay: backoff(failures, asked)})
+}
+
+func backoff(failures int, asked time.Duration) time.Duration {
+	if asked > 0 {
+		return asked
+	}
+	return min(time.Second<<min(max(failures, 1)-1, 10), maxBackoff)
 }
 
 // oktaError translates a permanent error of the client into the type that says what
@@ -95,6 +98,9 @@ func storeError(err error) error {
 	}
 	if _, ok := errors.AsType[*mesh.LoopError](err); ok {
 		return permanent(ErrRefused, err.Error())
+	}
+	if _, ok := errors.AsType[*mesh.IncompleteError](err); ok {
+		return permanent(ErrIncomplete, err.Error())
 	}
 	if _, ok := errors.AsType[*mesh.CollisionError](err); ok {
 		return permanent(ErrCollision, err.Error())

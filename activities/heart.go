@@ -30,7 +30,8 @@ const heartInterval = time.Second
 
 func startHeart(ctx context.Context) *heart {
 	h := &heart{done: make(chan struct{})}
-	ctx, h.cancel = context.WithCancel(ctx)
+	// It beats on after a cancel, until the page in hand is finished.
+	ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(h.done)
 		tick := time.NewTicker(heartInterval)

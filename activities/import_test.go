@@ -265,3 +265,53 @@ func TestMemberPagesHalveAfterAFailure(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"1000", "500", "250"}, limits)
 }
+
+// TestShortWaitsAreBounded never lets a page through: an activity sits a few short
+// waits out and then leaves the worker.
+func TestShortWaitsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 30, 2, nil)
+	begun := b.begin()
+	b.sim.Intercept(onPath("/api/v1/users", status(http.StatusTooManyRequests, "Retry-After: 1")))
+	r, err := do[activities.WalkResult](b, b.acts.ReadUsers, activities.WalkInput{Fence: begun.Fence, Plan: begun.Plan, MaxPages: 5})
+	require.NoError(t, err)
+	require.False(t, r.Done)
+	require.GreaterOrEqual(t, r.Wait, 5*time.Second, "what was sat out counts too")
+	require.LessOrEqual(t, r.APICalls, 7)
+}
+
+// TestRetryAfterHoldsAfterAPage asks for a pause once a page was recorded.
+func TestRetryAfterHoldsAfterAPage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 700, 2, nil)
+	begun := b.begin()
+	var calls atomic.Int64
+	b.sim.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		if calls.Add(1) != 2 {
+			return false
+		}
+		w.Header().Set("Retry-After", "25")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	r, err := do[activities.WalkResult](b, b.acts.ReadUsers, activities.WalkInput{Fence: begun.Fence, Plan: begun.Plan, MaxPages: 5})
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Page)
+	require.Equal(t, 25*time.Second, r.Wait)
+}
+
+// TestCallsOfABadPageAreCounted fetches a page that cannot be mapped.
+func TestCallsOfABadPageAreCounted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 30, 2, map[string]any{"ExternalIdAttribute": "login"})
+	begun := b.begin()
+	b.sim.Intercept(onPath("/api/v1/users", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`[{"id":"00u1","status":"ACTIVE","profile":{}}]`))
+	}))
+	_, err := do[activities.WalkResult](b, b.acts.ReadUsers, activities.WalkInput{Fence: begun.Fence, Plan: begun.Plan, MaxPages: 5})
+	requireType(t, err, activities.ErrBadData)
+	run, err := b.store.Run(t.Context(), begun.Fence.RunID)
+	require.NoError(t, err)
+	require.Equal(t, 1, run.APICalls)
+}

@@ -16,6 +16,9 @@ const (
 	minMemberPage = 100
 )
 
+// memberPagesAgain bounds one reading of a group that a listing missed.
+const memberPagesAgain = 100
+
 // ReadMembers reads the member lists of a range of queued groups, one after the
 // other, until the range or the page budget ends.
 func (a *Activities) ReadMembers(ctx context.Context, in MembersInput) (*MembersResult, error) {
@@ -54,8 +57,18 @@ func (s *session) readGroup(ctx context.Context, id string, maxPages int, r *Mem
 		return false, ctx.Err()
 	}
 	before := s.pages
-	p, err := read(ctx, s, stream[okta.Member]{
-		name: membersStream + id,
+	p, err := s.readMembers(ctx, membersStream+id, id, maxPages, r)
+	r.Pages += s.pages - before
+	if _, gone := errors.AsType[*goneError](err); gone {
+		return true, s.groupGone(ctx, id, p)
+	}
+	return p.Done, err
+}
+
+// readMembers reads pages of a group's member list into the mesh.
+func (s *session) readMembers(ctx context.Context, name, id string, maxPages int, r *MembersResult) (mesh.Progress, error) {
+	return read(ctx, s, stream[okta.Member]{
+		name: name,
 		fetch: func(ctx context.Context, next string, failures int) ([]okta.Member, *okta.Page, error) {
 			return s.okta.ListGroupMembers(ctx, id, max(maxMemberPage>>failures, minMemberPage), next)
 		},
@@ -68,11 +81,6 @@ func (s *session) readGroup(ctx context.Context, id string, maxPages int, r *Mem
 			return s.a.store.WriteMembers(ctx, s.fence, mesh.MemberPage{Page: p, GroupID: id, Members: members})
 		},
 	}, maxPages)
-	r.Pages += s.pages - before
-	if _, gone := errors.AsType[*goneError](err); gone {
-		return true, s.groupGone(ctx, id, p)
-	}
-	return p.Done, err
 }
 
 // groupGone records that a group was deleted between its listing and its reading:

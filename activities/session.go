@@ -29,8 +29,9 @@ type session struct {
 	okta  *okta.Client
 	owner string
 	log   log.Logger
-	pages int          // recorded by this attempt
-	calls atomic.Int64 // not yet recorded in the mesh
+	pages int           // recorded by this attempt
+	sat   time.Duration // short waits since the last page
+	calls atomic.Int64  // not yet recorded in the mesh
 	cost  Cost
 	beat  *heart
 }

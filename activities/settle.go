@@ -16,6 +16,9 @@ const settleStep = time.Second
 func (a *Activities) Settle(ctx context.Context, in SettleInput) (*SettleResult, error) {
 	h := startHeart(ctx)
 	defer h.stop()
+	if err := a.checkComplete(ctx, in.Fence, in.Plan); err != nil {
+		return nil, err
+	}
 	if err := a.store.CheckExternalIDs(ctx, in.Fence); err != nil {
 		return nil, storeError(err)
 	}

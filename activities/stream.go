@@ -29,9 +29,13 @@ type goneError struct{ err error }
 func (e *goneError) Error() string { return e.err.Error() }
 func (e *goneError) Unwrap() error { return e.err }
 
-// shortWait is the longest wait for a rate limit that an activity sits out itself;
-// a longer one goes to a workflow timer, so that no worker slot sleeps.
-const shortWait = 2 * time.Second
+// An activity sits out a wait for the rate limit of shortWait, and several of them
+// without a page of longestSit in all; more goes to a workflow timer, so that no
+// worker slot sleeps and the run can give up one day.
+const (
+	shortWait  = 2 * time.Second
+	longestSit = 5 * time.Second
+)
 
 // read reads and records up to maxPages pages of st, from its resume point on. It
 // returns early, without an error, when the rate limit asks for a long wait (then
@@ -71,6 +75,7 @@ func page[T any](ctx context.Context, s *session, st stream[T], p mesh.Progress)
 	if st.empty != nil && page.Next == "" && p.Seen+len(rows) == 0 {
 		return p, st.empty()
 	}
+	calls := s.takeCalls()
 	next, err := st.write(ctx, mesh.Page{
 		Stream: st.name,
 		Owner:  s.owner,
@@ -78,12 +83,14 @@ func page[T any](ctx context.Context, s *session, st stream[T], p mesh.Progress)
 		Next:   page.Next,
 		Done:   page.Next == "",
 		Date:   page.Date,
-		Calls:  s.takeCalls(),
+		Calls:  calls,
 	}, rows)
 	if err != nil {
+		s.calls.Add(int64(calls.API)) // nothing accounts for them yet
 		return p, storeError(err)
 	}
 	s.pages++
+	s.sat = 0
 	activity.GetMetricsHandler(ctx).Counter("identitymesh_pages").Inc(1)
 	activity.GetMetricsHandler(ctx).Counter("identitymesh_rows").Inc(int64(len(rows)))
 	s.log.Info("Page recorded", "stream", st.name, "page", next.Page, "rows", len(rows), "seen", next.Seen, "done", next.Done)
@@ -98,8 +105,9 @@ func (s *session) failed(ctx context.Context, name string, err error) (again boo
 		return s.waitForBudget(ctx, name, e)
 	}
 	e, ok := errors.AsType[*okta.Error](err)
-	if !ok {
-		return false, err // the store, the mapping or a cancel; already translated
+	if !ok { // the store, the mapping or a cancel; already translated
+		s.flush(ctx)
+		return false, err
 	}
 	if e.Kind == okta.Gone {
 		return false, &goneError{err}
@@ -118,19 +126,25 @@ func (s *session) failed(ctx context.Context, name string, err error) (again boo
 	switch {
 	case failures > MaxRetries:
 		return false, permanentf(ErrGaveUp, "gave up on %s after %d retries: %v", name, MaxRetries, err)
-	case s.pages > 0:
-		return false, nil
+	case s.pages > 0: // the workflow goes on from here, after the same back-off
+		return false, s.handOver(work, backoff(failures, e.RetryAfter))
 	default:
 		return false, retry(err, failures, e.RetryAfter)
 	}
+}
+
+// handOver makes the workflow wait, with the lease renewed to outlive it.
+func (s *session) handOver(ctx context.Context, wait time.Duration) error {
+	s.cost.Wait = wait
+	return storeError(s.a.store.Renew(ctx, s.fence, wait+s.a.leaseTTL))
 }
 
 // waitForBudget sits a short wait out and hands a long one to the workflow, with the
 // lease renewed to outlive it.
 func (s *session) waitForBudget(ctx context.Context, name string, e *okta.RateLimitError) (again bool, _ error) {
 	calls := s.takeCalls()
-	calls.Waits, calls.Waited = 1, e.Wait
-	s.cost.Waits++
+	calls.Waits, calls.Waited = s.a.waits.extend(s.fence.RunID+" "+e.Endpoint, time.Now(), e.Wait)
+	s.cost.Waits += calls.Waits
 	s.log.Warn("Okta's rate limit is used up", "stream", name, "wait", e.Wait.String(), "concurrency", e.Concurrency)
 	activity.GetMetricsHandler(ctx).Counter("identitymesh_rate_limit_waits").Inc(1)
 	work, cancel := detach(ctx)
@@ -138,13 +152,10 @@ func (s *session) waitForBudget(ctx context.Context, name string, e *okta.RateLi
 	if err := s.a.store.RecordCalls(work, s.fence, calls); err != nil {
 		return false, storeError(err)
 	}
-	if e.Wait > shortWait {
-		if err := s.a.store.Renew(work, s.fence, e.Wait+s.a.leaseTTL); err != nil {
-			return false, storeError(err)
-		}
-		s.cost.Wait = e.Wait
-		return false, nil
+	if e.Wait > shortWait || s.sat+e.Wait > longestSit {
+		return false, s.handOver(work, s.sat+e.Wait)
 	}
+	s.sat += e.Wait
 	timer := time.NewTimer(e.Wait)
 	defer timer.Stop()
 	select {

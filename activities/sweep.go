@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-
-	"go.temporal.io/sdk/activity"
+	"time"
 
 	"github.com/identitymesh/okta-connector/mapping"
 	"github.com/identitymesh/okta-connector/mesh"
@@ -22,31 +21,48 @@ type SweepInput struct {
 // StageSweep stages every live object that the run's complete listings did not show.
 // A type whose pass is off is left alone.
 func (a *Activities) StageSweep(ctx context.Context, in SweepInput) (*SweepResult, error) {
+	if err := a.checkComplete(ctx, in.Fence, in.Plan); err != nil {
+		return nil, err
+	}
 	r := &SweepResult{}
-	for _, t := range []struct {
-		on  bool
-		typ mesh.ObjectType
-		n   *int
-	}{{in.Plan.Users, mesh.User, &r.Users}, {in.Plan.Groups, mesh.Group, &r.Groups}} {
-		if !t.on {
-			continue
+	var err error
+	if in.Plan.Users {
+		if r.Users, err = a.store.StageSweep(ctx, in.Fence, mesh.User, true); err != nil {
+			return nil, storeError(err)
 		}
-		var err error
-		if *t.n, err = a.store.StageSweep(ctx, in.Fence, t.typ); err != nil {
+	}
+	if in.Plan.ReadsGroups() {
+		if r.Groups, err = a.store.StageSweep(ctx, in.Fence, mesh.Group, in.Plan.Groups); err != nil {
 			return nil, storeError(err)
 		}
 	}
 	return r, nil
 }
 
-// Look-ups are recorded in batches: what a crash repeats is at most one.
+// checkComplete fails when a walk that the workflow believes done is not done in the
+// mesh: its database was restored, or lost its last transactions with the power.
+func (a *Activities) checkComplete(ctx context.Context, f Fence, plan Plan) error {
+	var streams []string
+	if plan.Users {
+		streams = append(streams, usersStream)
+	}
+	if plan.ReadsGroups() {
+		streams = append(streams, groupsStream)
+	}
+	return storeError(a.store.CheckComplete(ctx, f, streams))
+}
+
+// Look-ups are recorded in batches, bounded in number and time: what a crash repeats
+// is at most one.
 const (
+	lookUpsStream  = "look-ups"
 	lookUpBatch    = 20
+	lookUpTime     = 20 * time.Second
 	lookUpsAtATime = 200
 )
 
-// A listing that missed more live objects than both of these was incomplete
-// (design invariant 5).
+// A listing that missed more live objects of a type than both of these was
+// incomplete (design invariant 5).
 const (
 	maxAcquitted        = 10
 	maxAcquittedPercent = 0.1
@@ -61,9 +77,16 @@ func (a *Activities) LookUp(ctx context.Context, in LookUpInput) (*LookUpResult,
 		return nil, err
 	}
 	defer s.close()
-	r := &LookUpResult{Acquitted: in.Acquitted}
+	p, err := a.store.Claim(ctx, s.fence, lookUpsStream, s.owner)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	r := &LookUpResult{}
 	for r.LookedUp < lookUpsAtATime && !stopping(ctx) {
-		s.beat.at("look-ups", 0, r.LookedUp)
+		if err := s.checkAcquitted(ctx); err != nil {
+			return nil, err
+		}
+		s.beat.at(lookUpsStream, p.Page+1, r.LookedUp)
 		batch, err := a.store.Candidates(ctx, s.fence, lookUpBatch)
 		if err != nil {
 			return nil, storeError(err)
@@ -72,15 +95,24 @@ func (a *Activities) LookUp(ctx context.Context, in LookUpInput) (*LookUpResult,
 			r.Done = true
 			break
 		}
-		again, err := s.lookUpBatch(ctx, batch, r)
-		if err != nil {
-			return nil, err
+		verdicts, failure := s.verdicts(ctx, in.Plan, batch)
+		if len(verdicts) > 0 {
+			if p, err = s.resolve(ctx, p, verdicts); err != nil {
+				return nil, err
+			}
+			r.LookedUp += len(verdicts)
 		}
-		if !again {
+		if errors.Is(failure, errPaused) {
 			break
 		}
-		if err := s.checkAcquitted(ctx, r.Acquitted); err != nil {
-			return nil, err
+		if failure != nil {
+			again, err := s.failed(ctx, lookUpsStream, failure)
+			if err != nil {
+				return nil, err
+			}
+			if !again {
+				break
+			}
 		}
 	}
 	if !r.Done && ctx.Err() != nil {
@@ -90,54 +122,44 @@ func (a *Activities) LookUp(ctx context.Context, in LookUpInput) (*LookUpResult,
 	return r, nil
 }
 
-// lookUpBatch looks a batch up and records the verdicts it reached. again is false
-// when the activity should return what it has.
-func (s *session) lookUpBatch(ctx context.Context, batch []mesh.Candidate, r *LookUpResult) (again bool, _ error) {
-	work, cancel := detach(ctx)
-	defer cancel()
+// verdicts looks candidates up until the batch, its time or a failure ends it.
+func (s *session) verdicts(ctx context.Context, plan Plan, batch []mesh.Candidate) ([]mesh.Verdict, error) {
 	verdicts := make([]mesh.Verdict, 0, len(batch))
-	var failure error
-	for _, c := range batch {
-		v, err := s.verdict(work, c)
-		if err != nil {
-			failure = err
+	for begin := time.Now(); len(verdicts) < len(batch) && time.Since(begin) < lookUpTime; {
+		if len(verdicts) > 0 && stopping(ctx) {
 			break
 		}
-		verdicts = append(verdicts, v)
-		if v.Reason == "" {
-			r.Acquitted++
+		v, err := s.verdict(ctx, plan, batch[len(verdicts)])
+		if err != nil {
+			return verdicts, err
 		}
+		verdicts = append(verdicts, v)
 	}
-	r.LookedUp += len(verdicts)
-	if err := s.a.store.Resolve(work, s.fence, verdicts, s.def.Config.IgnoreForChanges, s.takeCalls()); err != nil {
-		return false, storeError(err)
-	}
-	if failure == nil {
-		return true, nil
-	}
-	if e, ok := errors.AsType[*okta.RateLimitError](failure); ok && e.Kind == okta.RetryLater {
-		return s.waitForBudget(ctx, "look-ups", e)
-	}
-	if perm := oktaError(failure); perm != nil {
-		return false, perm
-	}
-	e, ok := errors.AsType[*okta.Error](failure)
-	if !ok {
-		return false, failure
-	}
-	attempt := int(activity.GetInfo(ctx).Attempt)
-	switch {
-	case r.LookedUp > 0:
-		return false, nil
-	case attempt > MaxRetries:
-		return false, permanentf(ErrGaveUp, "gave up on looking up what the listings did not show after %d retries: %v", MaxRetries, failure)
-	default:
-		return false, retry(failure, attempt, e.RetryAfter)
-	}
+	return verdicts, nil
 }
 
-// verdict reads one candidate by id.
-func (s *session) verdict(ctx context.Context, c mesh.Candidate) (mesh.Verdict, error) {
+// resolve records a batch as a page of the look-ups' stream, which fences an attempt
+// that comes late and starts the count of failures anew, and then its verdicts.
+func (s *session) resolve(ctx context.Context, p mesh.Progress, verdicts []mesh.Verdict) (mesh.Progress, error) {
+	work, cancel := detach(ctx)
+	defer cancel()
+	n := p.Page + 1
+	p, err := s.a.store.WriteObjects(work, s.fence, mesh.ObjectPage{
+		Page: mesh.Page{Stream: lookUpsStream, Owner: s.owner, Number: n, Next: fmt.Sprintf("batch %d", n+1), Calls: s.takeCalls()},
+		Rows: len(verdicts),
+	})
+	if err != nil {
+		return p, storeError(err)
+	}
+	s.pages++
+	s.sat = 0
+	return p, storeError(s.a.store.Resolve(work, s.fence, verdicts, s.def.Config.IgnoreForChanges, mesh.Calls{}))
+}
+
+// verdict reads one candidate by id. A cancel does not tear it apart.
+func (s *session) verdict(ctx context.Context, plan Plan, c mesh.Candidate) (mesh.Verdict, error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
 	v := mesh.Verdict{Type: c.Type, OktaID: c.OktaID}
 	switch c.Type {
 	case mesh.User:
@@ -162,6 +184,11 @@ func (s *session) verdict(ctx context.Context, c mesh.Candidate) (mesh.Verdict, 
 		o, err := mapping.Group(g, s.mapping())
 		if err != nil {
 			return v, permanent(ErrBadData, err.Error())
+		}
+		if plan.Memberships {
+			if err := s.readMissedGroup(ctx, c.OktaID); err != nil {
+				return v, err
+			}
 		}
 		v.Found = &o
 		return v, nil
@@ -189,11 +216,50 @@ func (s *session) userVerdict(ctx context.Context, v mesh.Verdict, u *okta.User)
 		}
 		if len(in) == 0 {
 			v.Reason = mesh.OutOfScope
-			return v, nil
+			return v, s.checkSearchable(ctx, u.ID)
 		}
 	}
 	v.Found = &o
 	return v, nil
+}
+
+// checkSearchable fails when search does not know a user whom Okta has: then its
+// empty answer with the filter proves nothing.
+func (s *session) checkSearchable(ctx context.Context, id string) error {
+	rows, _, err := s.okta.ListUsers(ctx, okta.ListUsers{Limit: 1, Search: fmt.Sprintf("id eq %q", id)}, "")
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return &okta.Error{
+			Kind: okta.RetryLater, Method: http.MethodGet, Endpoint: "/api/v1/users", ObjectID: id,
+			Err: errors.New("Okta's search does not know a user whom Okta has, so it cannot say who is out of scope"), //nolint:staticcheck // begins with a name
+		}
+	}
+	return nil
+}
+
+// errPaused says that a look-up met what only the workflow can wait for.
+var errPaused = errors.New("paused")
+
+// readMissedGroup reads the members of a group that its listing missed, or whose
+// member list was not there a moment ago: nobody else in this run does.
+func (s *session) readMissedGroup(ctx context.Context, id string) error {
+	for {
+		p, err := s.readMembers(ctx, membersAgainStream+id, id, memberPagesAgain, &MembersResult{})
+		if gone, ok := errors.AsType[*goneError](err); ok {
+			return &okta.Error{
+				Kind: okta.RetryLater, Method: http.MethodGet, Endpoint: "/api/v1/groups/{id}/users", ObjectID: id,
+				Err: fmt.Errorf("the group exists, but its members are refused: %w", gone.err),
+			}
+		}
+		switch {
+		case err != nil || p.Done:
+			return err
+		case s.cost.Wait > 0 || stopping(ctx):
+			return errPaused
+		}
+	}
 }
 
 // gone says whether Okta answered 404 E0000007: only that proves a hard delete.
@@ -202,18 +268,23 @@ func gone(err error) bool {
 	return ok && e.Kind == okta.Gone && e.Status == http.StatusNotFound && e.Code == "E0000007"
 }
 
-// checkAcquitted fails a run whose listing missed too many live objects.
-func (s *session) checkAcquitted(ctx context.Context, n int) error {
-	if n <= maxAcquitted {
-		return nil
+// checkAcquitted fails a run whose listing missed too many live objects of a type.
+// The count is the mesh's, since an attempt that was lost acquitted too.
+func (s *session) checkAcquitted(ctx context.Context) error {
+	acquitted, err := s.a.store.Acquitted(ctx, s.fence)
+	if err != nil {
+		return storeError(err)
 	}
 	live, err := s.a.store.LiveCounts(ctx, s.fence.Connector)
 	if err != nil {
 		return storeError(err)
 	}
-	if float64(n)*100 <= maxAcquittedPercent*float64(live[mesh.User]+live[mesh.Group]) {
-		return nil
+	for _, typ := range []mesh.ObjectType{mesh.User, mesh.Group} {
+		n := acquitted[typ]
+		if n > maxAcquitted && float64(n)*100 > maxAcquittedPercent*float64(live[typ]) {
+			return permanentf(ErrIncomplete, "Okta's lists missed %d %ss that Okta still has: the listing was incomplete and nothing was deleted; "+
+				"check that the role of the token's owner is not limited to some users or groups, then run again", n, typ)
+		}
 	}
-	return permanentf(ErrIncomplete, "Okta's lists missed %d objects that Okta still has: the listing was incomplete and nothing was deleted; "+
-		"check that the role of the token's owner is not limited to some users or groups, then run again", n)
+	return nil
 }

@@ -55,12 +55,8 @@ func TestAListingThatMissedPeople(t *testing.T) {
 			}
 			b.sim.Intercept(shortList(b, missing))
 			begun := b.begin()
-			in := activities.WalkInput{Fence: begun.Fence, Plan: begun.Plan, MaxPages: 100}
-			_, err := do[activities.WalkResult](b, b.acts.ReadUsers, in)
-			require.NoError(t, err)
-			_, err = do[activities.WalkResult](b, b.acts.ReadGroups, in)
-			require.NoError(t, err)
-			_, err = b.finish(begun, nil, nil)
+			b.read(begun)
+			_, err := b.finish(begun, nil, nil)
 			if tc.fails {
 				require.Contains(t, requireType(t, err, activities.ErrIncomplete).Message(), "nothing was deleted")
 			} else {
@@ -100,14 +96,116 @@ func TestALookUpThatIsRefusedDeletesNothing(t *testing.T) {
 	require.NoError(t, b.org.DeleteUser(users[0]))
 	b.sim.Intercept(onPath("/api/v1/users/", status(http.StatusForbidden)))
 	begun := b.begin()
+	b.read(begun)
+	_, err := b.finish(begun, nil, nil)
+	requireType(t, err, activities.ErrForbidden)
+	require.Empty(t, b.feed(n))
+	require.Equal(t, users, b.live(mesh.User))
+}
+
+// TestALostPageIsNoticed leaves the member lists unread, as after a restored backup:
+// the run must not decide from what it did not see.
+func TestALostPageIsNoticed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 100, 4, nil)
+	begun := b.begin()
 	in := activities.WalkInput{Fence: begun.Fence, Plan: begun.Plan, MaxPages: 100}
 	_, err := do[activities.WalkResult](b, b.acts.ReadUsers, in)
 	require.NoError(t, err)
 	_, err = do[activities.WalkResult](b, b.acts.ReadGroups, in)
 	require.NoError(t, err)
 	_, err = b.finish(begun, nil, nil)
-	requireType(t, err, activities.ErrForbidden)
-	require.Empty(t, b.feed(n))
+	require.Contains(t, requireType(t, err, activities.ErrIncomplete).Message(), "members of 4 groups")
+	_, err = do[activities.SettleResult](b, b.acts.Settle, activities.SettleInput{Fence: begun.Fence, Plan: begun.Plan})
+	requireType(t, err, activities.ErrIncomplete)
+}
+
+// TestAGroupThatWasOnlyMissingForAMoment answers 404 once to each member list: the
+// groups exist, so their members are read after all.
+func TestAGroupThatWasOnlyMissingForAMoment(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 100, 4, nil)
+	want := newBench(t, 100, 4, nil)
+	want.full()
+	once := map[string]bool{}
+	b.sim.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/users") || !strings.HasPrefix(r.URL.Path, "/api/v1/groups/") || once[r.URL.Path] {
+			return false
+		}
+		once[r.URL.Path] = true
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"errorCode":"E0000007","errorSummary":"Not found: Resource not found (UserGroup)","errorLink":"E0000007","errorId":"oae1","errorCauses":[]}`))
+		return true
+	})
+	b.full()
+	require.Equal(t, want.live(mesh.GroupMember), b.live(mesh.GroupMember))
+	require.Equal(t, want.live(mesh.Group), b.live(mesh.Group))
+}
+
+// TestMembershipsAlone takes the edges of a deleted group away although no Group is imported.
+func TestMembershipsAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 100, 6, map[string]any{"ImportUsers": false, "ImportGroups": false})
+	b.full()
+	edges := b.live(mesh.GroupMember)
+	require.NotEmpty(t, edges)
+	var victim string
+	for _, id := range b.org.GroupIDsByType("OKTA_GROUP") {
+		if len(b.org.MemberIDs(id)) > 0 {
+			victim = id
+			break
+		}
+	}
+	require.NoError(t, b.org.DeleteGroup(victim))
+	r := b.full()
+	require.Positive(t, r.Counts[mesh.GroupMember].Deleted)
+	for _, edge := range b.live(mesh.GroupMember) {
+		require.False(t, strings.HasPrefix(edge, victim), edge)
+	}
+}
+
+// TestALostAttemptStillCounts repeats a look-up whose answer was lost.
+func TestALostAttemptStillCounts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 100, 4, nil)
+	b.full()
+	missing := map[string]bool{}
+	for _, id := range b.live(mesh.User)[:15] {
+		missing[id] = true
+	}
+	b.sim.Intercept(shortList(b, missing))
+	begun := b.begin()
+	b.read(begun)
+	_, err := do[activities.SweepResult](b, b.acts.StageSweep, activities.SweepInput{Fence: begun.Fence, Plan: begun.Plan})
+	require.NoError(t, err)
+	for range 2 {
+		_, err = do[activities.LookUpResult](b, b.acts.LookUp, activities.LookUpInput{Fence: begun.Fence, Plan: begun.Plan})
+		requireType(t, err, activities.ErrIncomplete)
+	}
+}
+
+// TestASearchThatKnowsNobodyDeletesNobody answers every search with nothing, while
+// the users are still there by id.
+func TestASearchThatKnowsNobodyDeletesNobody(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 100, 4, map[string]any{"UserSearchFilter": `status eq "ACTIVE"`})
+	b.full()
+	users := b.live(mesh.User)
+	suspended := users[0]
+	require.NoError(t, b.org.SetStatus(suspended, "SUSPENDED"))
+	begun := b.begin()
+	b.read(begun)
+	b.sim.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/v1/users" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte("[]"))
+		return true
+	})
+	_, err := b.finish(begun, nil, nil)
+	require.ErrorContains(t, err, "out of scope")
 	require.Equal(t, users, b.live(mesh.User))
 }
 

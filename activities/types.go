@@ -117,15 +117,12 @@ type Cost struct {
 type LookUpInput struct {
 	Fence Fence `json:"fence"`
 	Plan  Plan  `json:"plan"`
-	// Acquitted is how many were found alive and in scope so far.
-	Acquitted int `json:"acquitted"`
 }
 
 // LookUpResult is how far the look-ups are.
 type LookUpResult struct {
-	Done      bool `json:"done"`
-	LookedUp  int  `json:"lookedUp"`
-	Acquitted int  `json:"acquitted"`
+	Done     bool `json:"done"`
+	LookedUp int  `json:"lookedUp"`
 	Cost
 }
 

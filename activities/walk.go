@@ -14,6 +14,8 @@ const (
 	usersStream   = "users"
 	groupsStream  = "groups"
 	membersStream = "members/" // + the group's id
+
+	membersAgainStream = "members again/" // + the id of a group that its listing missed
 )
 
 // ReadUsers reads the next pages of the user list into the mesh. A Full without a
@@ -80,9 +82,12 @@ func (a *Activities) ReadGroups(ctx context.Context, in WalkInput) (*WalkResult,
 func walk[T any](ctx context.Context, s *session, st stream[T], maxPages int) (*WalkResult, error) {
 	st.empty = func() error {
 		s.flush(ctx)
+		advice := ""
+		if st.name == usersStream && s.def.Config.UserSearchFilter != nil {
+			advice = ", and that UserSearchFilter matches somebody"
+		}
 		return permanentf(ErrEmpty, "Okta listed no %s for connector %q: an empty list is never trusted and nothing was deleted; "+
-			"check that the token's owner has a role that reads %s (Read-Only Administrator), and that UserSearchFilter matches somebody",
-			st.name, s.def.Name, st.name)
+			"check that the token's owner has a role that reads %s (Read-Only Administrator)%s", st.name, s.def.Name, st.name, advice)
 	}
 	p, err := read(ctx, s, st, maxPages)
 	if err != nil {

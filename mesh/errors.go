@@ -61,6 +61,17 @@ func (e *LoopError) Error() string {
 	return fmt.Sprintf("the next link of page %d of %s repeats an earlier one: the listing would never end", e.Page, e.Stream)
 }
 
+// IncompleteError says that a walk which its run believes done is not done in the
+// store: the database was restored from a backup, or lost its last transactions.
+type IncompleteError struct {
+	RunID string
+	What  string
+}
+
+func (e *IncompleteError) Error() string {
+	return fmt.Sprintf("the mesh has lost pages that run %s had recorded (%s): was the database restored, or did the machine lose power? Nothing was deleted; start a new Full run", e.RunID, e.What)
+}
+
 // CollisionError says that two live objects of one type claim one external id.
 type CollisionError struct {
 	Type       ObjectType

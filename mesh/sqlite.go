@@ -26,8 +26,11 @@ type SQLite struct {
 	writer *sql.DB // one connection; transactions begin IMMEDIATE
 	reader *sql.DB // query-only connections
 
-	// How much one transaction of Settle does: edges looked at, object rows taken.
-	edgeWindow, settleChunk int
+	// How much one transaction of Settle does: edges looked at, edges entered into
+	// im_member_groups, object rows taken.
+	edgeWindow, indexWindow, settleChunk int
+
+	keys keyCache
 
 	mu     sync.Mutex
 	stmts  map[string]*sql.Stmt // prepared on writer
@@ -37,7 +40,8 @@ type SQLite struct {
 var _ Store = (*SQLite)(nil)
 
 // Open opens the store that url names: sqlite:///absolute/path or
-// sqlite:relative/path. Other schemes are errors that name the remedy.
+// sqlite:relative/path, the path as it is, without percent-decoding. Other schemes
+// are errors that name the remedy.
 func Open(ctx context.Context, url string) (Store, error) {
 	scheme, rest, ok := strings.Cut(url, ":")
 	switch {
@@ -89,7 +93,10 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	}
 	// No upper limit: a reader that reads again while it iterates must not wait for itself.
 	reader.SetMaxIdleConns(4)
-	s := &SQLite{writer: writer, reader: reader, edgeWindow: 10_000, settleChunk: 1000, stmts: map[string]*sql.Stmt{}, wanted: map[string]struct{}{}}
+	s := &SQLite{writer: writer, reader: reader,
+		edgeWindow: 10_000, indexWindow: 100_000, settleChunk: 1000,
+		stmts: map[string]*sql.Stmt{}, wanted: map[string]struct{}{},
+	}
 	if err := errors.Join(writer.PingContext(ctx), reader.PingContext(ctx)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the mesh database %s: %w", path, err), s.Close())
 	}

@@ -145,7 +145,6 @@ func (t *tx) purge(ctx context.Context) error {
 		{`UPDATE im_edges SET listed = 0, live = 0, run_key = NULL, reason = CASE live WHEN 1 THEN 'purged' ELSE reason END
 			WHERE group_key IN (SELECT key FROM im_ids WHERE connector_key = ? AND type = 'Group')`, []any{t.conn}},
 		{`UPDATE im_objects SET state = 'deleted', reason = 'purged', updated_at = ?2 WHERE connector_key = ?1 AND state = 'live'`, []any{t.conn, t.now}},
-		{`DELETE FROM im_dirty WHERE connector_key = ?`, []any{t.conn}},
 	} {
 		if _, err := t.exec(ctx, step.sql, step.args...); err != nil {
 			return err

@@ -6,8 +6,14 @@ import (
 	"math"
 )
 
-// edgeDuty is one of the two passes over the edges that are due. Both go over the
-// ids of im_dirty at their stage and hand them on: deletes to adds, adds to nobody.
+// The stages of im_dirty.
+const (
+	stageDeletes = iota
+	stageIndex
+	stageAdds
+)
+
+// edgeDuty is one of the two passes that write edges into the feed.
 type edgeDuty struct {
 	stage int
 	op    Op
@@ -31,13 +37,13 @@ const (
 
 var (
 	// An edge that leaves with an end says why that end left.
-	dueDeletes = edgeDuty{stage: 0, op: Delete, live: 0,
+	dueDeletes = edgeDuty{stage: stageDeletes, op: Delete, live: 0,
 		due: `e.live = 1 AND NOT (e.listed = 1 AND ` + userStays + ` AND ` + groupStays + `)`,
 		why: `CASE
 			WHEN NOT ` + userStays + ` THEN CASE WHEN :users THEN coalesce(nullif(su.reason, ''), nullif(u.reason, ''), 'out-of-scope') ELSE 'deprovisioned' END
 			WHEN NOT ` + groupStays + ` THEN coalesce(nullif(sg.reason, ''), nullif(g.reason, ''), 'group-deleted')
 			ELSE 'member-removed' END`}
-	dueAdds = edgeDuty{stage: 1, op: Add, live: 1,
+	dueAdds = edgeDuty{stage: stageAdds, op: Add, live: 1,
 		due: `e.live = 0 AND e.listed = 1 AND ` + userStays + ` AND ` + groupStays,
 		why: `''`}
 )
@@ -50,40 +56,75 @@ type edgeWalk struct {
 	stage      int
 	side       string
 	key, after int64
-	own, other string // the columns of the dirty end and of the other end
+	other      string // the column of the end that is not dirty
+}
+
+// dueWalk is the walk of a stage, nil when no id is left there.
+func (t *tx) dueWalk(ctx context.Context, stage int) (*edgeWalk, error) {
+	w := &edgeWalk{conn: t.conn, stage: stage}
+	due, err := first(ctx, t, []any{&w.side, &w.key, &w.after},
+		`SELECT side, key, after FROM im_dirty WHERE connector_key = ? AND stage = ? ORDER BY side, key LIMIT 1`, t.conn, stage)
+	if err != nil || !due {
+		return nil, err
+	}
+	w.other = "e.member_key"
+	if w.side == "m" {
+		w.other = "k.group_key"
+	}
+	return w, nil
 }
 
 // settleEdges looks at one window of edges and writes what is due. It says false
 // when no id is left at the duty's stage.
 func (t *tx) settleEdges(ctx context.Context, duty edgeDuty, scope Scope) (due bool, written int, err error) {
-	w := edgeWalk{conn: t.conn, stage: duty.stage, own: "group_key", other: "member_key"}
-	due, err = first(ctx, t, []any{&w.side, &w.key, &w.after},
-		`SELECT side, key, after FROM im_dirty WHERE connector_key = ? AND stage = ? ORDER BY side, key LIMIT 1`, t.conn, duty.stage)
-	if err != nil || !due {
+	w, err := t.dueWalk(ctx, duty.stage)
+	if err != nil || w == nil {
 		return false, 0, err
 	}
-	if w.side == "m" {
-		w.own, w.other = w.other, w.own
-	}
-	lastKey, lastOther, err := w.window(ctx, t)
+	lastKey, lastOther, err := w.window(ctx, t, t.store.edgeWindow)
 	if err != nil {
 		return false, 0, err
 	}
 	if written, err = w.write(ctx, t, duty, scope, lastKey, lastOther); err != nil {
 		return false, 0, err
 	}
-	if err := t.passDirty(ctx, duty.stage, w.side, lastKey); err != nil {
-		return false, 0, err
-	}
-	_, err = t.exec(ctx, `UPDATE im_dirty SET after = ? WHERE connector_key = ? AND stage = ? AND side = ? AND key = ?`,
-		lastOther, t.conn, duty.stage, w.side, lastKey)
-	return true, written, err
+	return true, written, t.passDirty(ctx, w, lastKey, lastOther)
 }
 
-// edges is the part of a query that walks the edges in order.
+// indexEdges enters one window of edges into im_member_groups, sorted.
+func (t *tx) indexEdges(ctx context.Context) (due bool, err error) {
+	w, err := t.dueWalk(ctx, stageIndex)
+	if err != nil || w == nil {
+		return false, err
+	}
+	lastKey, lastOther, err := w.window(ctx, t, t.store.indexWindow)
+	if err != nil {
+		return false, err
+	}
+	if _, err := t.exec(ctx, `INSERT OR IGNORE INTO im_member_groups (member_key, group_key)
+		SELECT e.member_key, e.group_key`+w.edges()+w.until()+w.dirty()+` AND d.key <= :lastKey ORDER BY e.member_key, e.group_key`,
+		w.args(sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther))...); err != nil {
+		return false, err
+	}
+	return true, t.passDirty(ctx, w, lastKey, lastOther)
+}
+
+// edges, until and dirty are the parts of a query that walks the edges in order.
 func (w *edgeWalk) edges() string {
-	return ` FROM im_dirty d CROSS JOIN im_edges e ON e.` + w.own + ` = d.key
-		AND e.` + w.other + ` > CASE WHEN d.key = :key THEN :after ELSE 0 END`
+	const after = ` > CASE WHEN d.key = :key THEN :after ELSE 0 END`
+	if w.side == "m" {
+		return ` FROM im_dirty d CROSS JOIN im_member_groups k ON k.member_key = d.key AND k.group_key` + after + `
+			CROSS JOIN im_edges e ON e.group_key = k.group_key AND e.member_key = k.member_key`
+	}
+	return ` FROM im_dirty d CROSS JOIN im_edges e ON e.group_key = d.key AND e.member_key` + after
+}
+
+func (w *edgeWalk) until() string {
+	return ` AND ` + w.other + ` <= CASE WHEN d.key = :lastKey THEN :lastOther ELSE 9223372036854775807 END `
+}
+
+func (w *edgeWalk) dirty() string {
+	return ` WHERE d.connector_key = :conn AND d.stage = :stage AND d.side = :side AND d.key >= :key`
 }
 
 func (w *edgeWalk) args(more ...any) []any {
@@ -91,12 +132,10 @@ func (w *edgeWalk) args(more ...any) []any {
 		sql.Named("key", w.key), sql.Named("after", w.after)}, more...)
 }
 
-// window finds the last edge of the next window; beyond all keys when it is the
-// last window.
-func (w *edgeWalk) window(ctx context.Context, t *tx) (lastKey, lastOther int64, err error) {
-	found, err := first(ctx, t, []any{&lastKey, &lastOther}, `SELECT d.key, e.`+w.other+w.edges()+`
-		WHERE d.connector_key = :conn AND d.stage = :stage AND d.side = :side AND d.key >= :key
-		ORDER BY d.key, e.`+w.other+` LIMIT 1 OFFSET :window`, w.args(sql.Named("window", t.store.edgeWindow-1))...)
+// window finds the last of the next n edges; beyond all keys when fewer are left.
+func (w *edgeWalk) window(ctx context.Context, t *tx, n int) (lastKey, lastOther int64, err error) {
+	found, err := first(ctx, t, []any{&lastKey, &lastOther}, `SELECT d.key, `+w.other+w.edges()+w.dirty()+`
+		ORDER BY d.key, `+w.other+` LIMIT 1 OFFSET :skip`, w.args(sql.Named("skip", n-1))...)
 	if err == nil && !found {
 		return math.MaxInt64, 0, nil
 	}
@@ -113,15 +152,13 @@ func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope,
 		return 0, err
 	}
 	n, err := t.exec(ctx, `INSERT INTO temp.im_chunk (group_key, member_key, reason)
-		SELECT e.group_key, e.member_key, `+duty.why+w.edges()+`
-			AND e.`+w.other+` <= CASE WHEN d.key = :lastKey THEN :lastOther ELSE 9223372036854775807 END
-		LEFT JOIN im_objects u ON u.key = e.member_key
-		LEFT JOIN im_objects g ON g.key = e.group_key
+		SELECT e.group_key, e.member_key, `+duty.why+w.edges()+w.until()+`
+		LEFT JOIN im_objects u INDEXED BY im_objects_state ON u.key = e.member_key
+		LEFT JOIN im_objects g INDEXED BY im_objects_state ON g.key = e.group_key
 		LEFT JOIN im_staged su ON su.run_key = :run AND su.key = e.member_key
 		LEFT JOIN im_staged sg ON sg.run_key = :run AND sg.key = e.group_key
-		WHERE d.connector_key = :conn AND d.stage = :stage AND d.side = :side AND d.key >= :key AND d.key <= :lastKey
-			AND `+duty.due+`
-		ORDER BY d.key, e.`+w.other,
+		`+w.dirty()+` AND d.key <= :lastKey AND `+duty.due+`
+		ORDER BY d.key, `+w.other,
 		w.args(sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther), sql.Named("run", t.run),
 			sql.Named("users", scope.Users), sql.Named("groups", scope.Groups))...)
 	if err != nil || n == 0 {
@@ -146,30 +183,4 @@ func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope,
 		SELECT ?, ? + n, ?, 'GroupMember', group_key, member_key, reason, ?, ? FROM temp.im_chunk ORDER BY n`,
 		t.conn, base, duty.op, t.run, t.now)
 	return int(n), err
-}
-
-// passDirty takes the ids below a key from the stage that is done with them.
-func (t *tx) passDirty(ctx context.Context, stage int, side string, below int64) error {
-	const done = ` FROM im_dirty WHERE connector_key = ? AND stage = ? AND side = ? AND key < ?`
-	if stage == dueDeletes.stage {
-		if _, err := t.exec(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
-			SELECT connector_key, 1, side, key`+done, t.conn, stage, side, below); err != nil {
-			return err
-		}
-	}
-	_, err := t.exec(ctx, `DELETE`+done, t.conn, stage, side, below)
-	return err
-}
-
-// redoDirty has everything that an earlier run was in the middle of begin again.
-func (t *tx) redoDirty(ctx context.Context) error {
-	if _, err := t.exec(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
-		SELECT connector_key, 0, side, key FROM im_dirty WHERE connector_key = ? AND stage = 1`, t.conn); err != nil {
-		return err
-	}
-	if _, err := t.exec(ctx, `DELETE FROM im_dirty WHERE connector_key = ? AND stage = 1`, t.conn); err != nil {
-		return err
-	}
-	_, err := t.exec(ctx, `UPDATE im_dirty SET after = 0 WHERE connector_key = ? AND after <> 0`, t.conn)
-	return err
 }

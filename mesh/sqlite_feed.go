@@ -104,7 +104,7 @@ func (w *objectWriter) writeObject(ctx context.Context, id objectID, s *objectSt
 
 // forgetDeprovisioned clears the mark on a reactivated user's evidence.
 func (t *tx) forgetDeprovisioned(ctx context.Context, user int64) error {
-	_, err := t.exec(ctx, `UPDATE im_edges SET deprovisioned = 0 WHERE member_key = ? AND deprovisioned = 1`, user)
+	_, err := t.exec(ctx, `UPDATE im_edges SET deprovisioned = 0 WHERE deprovisioned = 1 AND `+edgesOfMember, user)
 	return err
 }
 
@@ -139,48 +139,5 @@ func (w *objectWriter) markSeen(ctx context.Context) error {
 	_, err = w.exec(ctx, `
 		INSERT INTO im_seen (run_key, key, stamp) SELECT ?, value ->> 0, value ->> 1 FROM json_each(?) WHERE true
 		ON CONFLICT (run_key, key) DO UPDATE SET stamp = max(stamp, excluded.stamp) WHERE excluded.stamp > stamp`, w.run, list)
-	return err
-}
-
-// edgeSide names the edges of one object.
-type edgeSide struct {
-	typ ObjectType
-	key int64
-}
-
-// markDirty has the edges of the objects derived again, because their liveness
-// changed or may change at the end of the run. Edges of a group that is due anyway
-// are not counted twice.
-func (t *tx) markDirty(ctx context.Context, sides []edgeSide) error {
-	var users, groups []int64
-	for _, s := range sides {
-		if s.typ == Group {
-			groups = append(groups, s.key)
-		} else {
-			users = append(users, s.key)
-		}
-	}
-	if len(groups) > 0 {
-		list, err := jsonArg(groups)
-		if err != nil {
-			return err
-		}
-		if _, err := t.exec(ctx, `
-			INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'g', j.value FROM json_each(?2) j
-			WHERE EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = j.value)`, t.conn, list); err != nil {
-			return err
-		}
-	}
-	if len(users) == 0 {
-		return nil
-	}
-	list, err := jsonArg(users)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec(ctx, `
-		INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'm', j.value FROM json_each(?2) j
-		WHERE EXISTS (SELECT 1 FROM im_edges e WHERE e.member_key = j.value AND NOT EXISTS (
-			SELECT 1 FROM im_dirty d WHERE d.connector_key = ?1 AND d.stage = 0 AND d.side = 'g' AND d.key = e.group_key AND d.after = 0))`, t.conn, list)
 	return err
 }

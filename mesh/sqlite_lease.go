@@ -10,10 +10,11 @@ import (
 // enter checks the fence, renews it, and fills the transaction's keys. A lease
 // that has run out but that nobody took still holds: its token is the newest.
 func (t *tx) enter(ctx context.Context, f Fence) error {
-	found, err := first(ctx, t, []any{&t.conn, &t.run, &t.now}, `
+	found, err := first(ctx, t, []any{&t.conn, &t.run, &t.settling, &t.now}, `
 		UPDATE im_connectors SET lease_until = max(lease_until, `+sqlNow+` + lease_ttl)
 		WHERE name = ? AND lease_run = ? AND lease_token = ?
-		RETURNING key, (SELECT r.key FROM im_runs r WHERE r.run_id = lease_run), `+sqlNow,
+		RETURNING key, (SELECT r.key FROM im_runs r WHERE r.run_id = lease_run),
+			(SELECT r.settling FROM im_runs r WHERE r.run_id = lease_run), `+sqlNow,
 		f.Connector, f.RunID, f.Token)
 	if err != nil {
 		return err

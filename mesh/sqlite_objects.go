@@ -32,6 +32,9 @@ func (s *SQLite) WriteObjects(ctx context.Context, f Fence, p ObjectPage) (Progr
 }
 
 func (t *tx) writePage(ctx context.Context, prog *progress, p ObjectPage) error {
+	if err := t.unsettle(ctx); err != nil {
+		return err
+	}
 	var newest time.Time
 	for _, o := range p.Objects {
 		if o.Stamp.After(newest) {
@@ -270,8 +273,8 @@ func (w *objectWriter) apply(ctx context.Context, o Object) error {
 	stamp := toMillis(o.Stamp)
 	stale := stamp != 0 && stamp < max(s.stamp, s.seenStamp)
 	s.seen, s.seenStamp = true, max(s.seenStamp, stamp)
-	if s.staged == stagedDelete && (s.reason == "" || !stale && o.Delete == "") {
-		s.unstage() // seen after all, or alive again
+	if s.staged == stagedDelete && s.reason == "" {
+		s.unstage() // a candidate of the sweep that is there after all
 	}
 	switch {
 	case stale:

@@ -120,14 +120,14 @@ func (s *SQLite) Objects(ctx context.Context, q ObjectQuery) iter.Seq2[StoredObj
 
 func readObjects(ctx context.Context, from querier, conn int64, typ ObjectType, q ObjectQuery, emit func(StoredObject) error) error {
 	where, args := `o.connector_key = ? AND o.type = ?`, []any{conn, typ}
-	if !q.All {
-		where += ` AND o.state = 'live'`
-	}
 	if q.ID != "" {
-		where += ` AND o.key IN (
+		where = `o.key IN (
 			SELECT key FROM im_ids WHERE connector_key = ? AND type = ? AND okta_id = ?
 			UNION SELECT key FROM im_objects WHERE connector_key = ? AND type = ? AND external_id = ?)`
-		args = append(args, conn, typ, q.ID, conn, typ, q.ID)
+		args = []any{conn, typ, q.ID, conn, typ, q.ID}
+	}
+	if !q.All {
+		where += ` AND o.state = 'live'`
 	}
 	return stream(ctx, from, emit, func(rows *sql.Rows) (o StoredObject, err error) {
 		var attrs string
@@ -158,7 +158,7 @@ func readEdges(ctx context.Context, from querier, conn int64, _ ObjectType, q Ob
 	return stream(ctx, from, emit, func(rows *sql.Rows) (o StoredObject, err error) {
 		var group, member string
 		var live bool
-		if err = rows.Scan(&group, &member, &live, &o.Reason); err != nil {
+		if err := rows.Scan(&group, &member, &live, &o.Reason); err != nil {
 			return o, err
 		}
 		o.Type, o.ExternalID, o.State = GroupMember, edgeID(group, member), Deleted

@@ -1,9 +1,11 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -65,7 +67,14 @@ func (t *tx) moveWatermark(ctx context.Context, w Watermark) error {
 	if err != nil {
 		stored = Watermark{} // the run did not build on it
 	}
+	var mode string
+	if _, err := first(ctx, t, []any{&mode}, `SELECT mode FROM im_runs WHERE key = ?`, t.run); err != nil {
+		return err
+	}
 	merged := Watermark{Users: laterMark(stored.Users, w.Users), Groups: laterMark(stored.Groups, w.Groups)}
+	if strings.EqualFold(mode, "full") { // built on no mark, so a wrong one does not outlive it
+		merged = Watermark{Users: cmp.Or(w.Users, stored.Users), Groups: cmp.Or(w.Groups, stored.Groups)}
+	}
 	_, err = t.exec(ctx, `
 		INSERT INTO im_watermarks (connector_key, watermark, updated_at, updated_by) VALUES (?, ?, ?, ?)
 		ON CONFLICT (connector_key) DO UPDATE SET watermark = excluded.watermark, updated_at = excluded.updated_at, updated_by = excluded.updated_by`,

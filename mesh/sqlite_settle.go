@@ -57,6 +57,11 @@ func (t *tx) beginSettle(ctx context.Context, scope Scope) error {
 	if err := t.checkExternalIDs(ctx); err != nil {
 		return err
 	}
+	if !t.settling {
+		if _, err := t.exec(ctx, `UPDATE im_runs SET settling = 1 WHERE key = ?`, t.run); err != nil {
+			return err
+		}
+	}
 	text := fmt.Sprintf("users=%t groups=%t", scope.Users, scope.Groups)
 	changed, err := t.exec(ctx, `UPDATE im_connectors SET settled_scope = ?1 WHERE key = ?2 AND settled_scope <> ?1`, text, t.conn)
 	if err != nil || changed == 0 {
@@ -72,6 +77,9 @@ func (t *tx) beginSettle(ctx context.Context, scope Scope) error {
 func (t *tx) settleStep(ctx context.Context, scope Scope) (SettleResult, error) {
 	if due, n, err := t.settleEdges(ctx, dueDeletes, scope); due || err != nil {
 		return SettleResult{Edges: n}, err
+	}
+	if due, err := t.indexEdges(ctx); due || err != nil {
+		return SettleResult{}, err
 	}
 	if n, err := t.settleDeletes(ctx); n > 0 || err != nil {
 		return SettleResult{Other: n}, err
@@ -165,9 +173,9 @@ func (t *tx) voidEvidence(ctx context.Context, r stagedRow) error {
 	case r.typ == Group:
 		q = `UPDATE im_edges SET listed = 0 WHERE group_key = ? AND listed = 1`
 	case r.reason == HardDeleted:
-		q = `UPDATE im_edges SET listed = 0 WHERE member_key = ? AND listed = 1`
+		q = `UPDATE im_edges SET listed = 0 WHERE listed = 1 AND ` + edgesOfMember
 	case r.reason == Deprovisioned:
-		q = `UPDATE im_edges SET deprovisioned = 1 WHERE member_key = ? AND deprovisioned = 0`
+		q = `UPDATE im_edges SET deprovisioned = 1 WHERE deprovisioned = 0 AND ` + edgesOfMember
 	default:
 		return nil
 	}

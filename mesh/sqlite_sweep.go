@@ -8,18 +8,23 @@ import (
 // StageSweep implements [Writer]. For groups it also stages those that are no
 // objects of the mesh (a connector that imports memberships alone) but have edges:
 // they too went missing from a complete listing, and their edges go with them.
-func (s *SQLite) StageSweep(ctx context.Context, f Fence, typ ObjectType) (candidates int, err error) {
+func (s *SQLite) StageSweep(ctx context.Context, f Fence, typ ObjectType, imported bool) (candidates int, err error) {
 	err = s.fenced(ctx, f, func(t *tx) error {
 		if typ != User && typ != Group {
 			return &ConflictError{"only users and groups are swept: memberships follow their evidence"}
 		}
+		if err := t.unsettle(ctx); err != nil {
+			return err
+		}
 		const stage = `INSERT INTO im_staged (run_key, key, kind, type) `
 		const restage = ` ON CONFLICT (run_key, key) DO UPDATE SET kind = 'delete', reason = '', looked_up = 0 WHERE kind <> 'delete'`
-		if _, err := t.exec(ctx, stage+`
-			SELECT ?1, o.key, 'delete', o.type FROM im_objects o INDEXED BY im_objects_fold
-			WHERE o.connector_key = ?2 AND o.type = ?3 AND o.state = 'live'
-			AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = o.key)`+restage, t.run, t.conn, typ); err != nil {
-			return err
+		if imported {
+			if _, err := t.exec(ctx, stage+`
+				SELECT ?1, o.key, 'delete', o.type FROM im_objects o INDEXED BY im_objects_fold
+				WHERE o.connector_key = ?2 AND o.type = ?3 AND o.state = 'live'
+				AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = o.key)`+restage, t.run, t.conn, typ); err != nil {
+				return err
+			}
 		}
 		if typ == Group {
 			if _, err := t.exec(ctx, stage+`
@@ -68,6 +73,9 @@ func sqlLimit(n int) int {
 // nothing unless it acquits with what was found, which is written like a page's row.
 func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignore []string, calls Calls) error {
 	return s.fenced(ctx, f, func(t *tx) error {
+		if err := t.unsettle(ctx); err != nil {
+			return err
+		}
 		if err := t.addCalls(ctx, calls); err != nil {
 			return err
 		}
@@ -85,8 +93,14 @@ func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignor
 				}
 				continue
 			}
-			if _, err := t.exec(ctx, `DELETE FROM im_staged WHERE run_key = ? AND key = ? AND kind = 'delete'`, t.run, key); err != nil {
+			unstaged, err := t.exec(ctx, `DELETE FROM im_staged WHERE run_key = ? AND key = ? AND kind = 'delete'`, t.run, key)
+			if err != nil {
 				return err
+			}
+			if unstaged > 0 {
+				if err := t.countAcquitted(ctx, v.Type); err != nil {
+					return err
+				}
 			}
 			if v.Found == nil {
 				acquitted = append(acquitted, objectID{v.Type, v.OktaID})

@@ -18,11 +18,15 @@ type tx struct {
 	sql   *sql.Tx
 	stmts map[string]*sql.Stmt
 
+	afterCommit []func() // what may be remembered once the rows are there
+
 	// Set by enter.
 	fence Fence
 	conn  int64 // im_connectors.key
 	run   int64 // im_runs.key
 	now   int64 // the database's clock at the transaction's start
+
+	settling bool // Settle has begun and nothing was written since
 }
 
 // write runs fn in one transaction, which is rolled back when fn fails.
@@ -39,11 +43,15 @@ func (s *SQLite) write(ctx context.Context, fn func(t *tx) error) (err error) {
 			err = rerr
 		}
 	}()
-	if err := fn(&tx{store: s, sql: sqlTx, stmts: map[string]*sql.Stmt{}}); err != nil {
+	t := &tx{store: s, sql: sqlTx, stmts: map[string]*sql.Stmt{}}
+	if err := fn(t); err != nil {
 		return err
 	}
 	if err := sqlTx.Commit(); err != nil {
 		return fmt.Errorf("commit a mesh transaction: %w", err)
+	}
+	for _, remember := range t.afterCommit {
+		remember()
 	}
 	return nil
 }

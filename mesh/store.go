@@ -169,13 +169,21 @@ type Writer interface {
 	// QueuedGroups returns the queued groups with from <= Ordinal <= to.
 	QueuedGroups(ctx context.Context, f Fence, from, to int) ([]QueuedGroup, error)
 
+	// CheckComplete returns an [*IncompleteError] unless each of the streams, and the
+	// member list of each queued group, was recorded to its end. It is asked before
+	// anything is decided from what a run did not see.
+	CheckComplete(ctx context.Context, f Fence, streams []string) error
 	// StageSweep stages every live object of typ that this run has not seen. It is
 	// called once the type's listing is complete; calling it again changes nothing.
-	StageSweep(ctx context.Context, f Fence, typ ObjectType) (candidates int, err error)
+	// Where groups are not imported, only those known by their members are staged.
+	StageSweep(ctx context.Context, f Fence, typ ObjectType, imported bool) (candidates int, err error)
 	// Candidates returns up to limit staged objects without a Reason.
 	Candidates(ctx context.Context, f Fence, limit int) ([]Candidate, error)
 	// Resolve records what the look-ups found, with their calls.
 	Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignore []string, calls Calls) error
+	// Acquitted counts the verdicts of this run without a Reason, by type: objects that
+	// a listing missed although they are alive and in scope.
+	Acquitted(ctx context.Context, f Fence) (map[ObjectType]int, error)
 	// CheckExternalIDs returns a [*CollisionError] when the run would leave two live
 	// objects of one type with the same external id.
 	CheckExternalIDs(ctx context.Context, f Fence) error
@@ -184,7 +192,9 @@ type Writer interface {
 	// ends. It works in bounded transactions, up to budget, and is called until Done.
 	Settle(ctx context.Context, f Fence, scope Scope, budget time.Duration) (SettleResult, error)
 	// Commit moves the watermark and completes the run row in one transaction, drops the
-	// run's working rows and releases the lease. A nil mark of w leaves the stored key as it was.
+	// run's working rows and releases the lease. A nil mark of w leaves the stored key as
+	// it was. A mark never moves backwards, but a run of mode Full replaces what is stored
+	// (runbook, "Watermark stuck").
 	Commit(ctx context.Context, f Fence, outcome Outcome, w Watermark) (*Run, error)
 	// End completes the run row of a run that failed, was cancelled or skipped, and
 	// releases the lease if this run holds it. It needs no fence and may be called again.

@@ -44,7 +44,10 @@ func (m *Mark) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("%q is no ISO 8601 stamp such as %q", s, WatermarkLayout)
 	}
-	m.Time = t.UTC()
+	if t = t.UTC(); t.Year() < 0 || t.Year() > 9999 {
+		return fmt.Errorf("%q is out of range in UTC", s) // it could not be written back
+	}
+	m.Time = t
 	return nil
 }
 

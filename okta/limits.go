@@ -13,12 +13,12 @@ import (
 // Rate is what the X-Rate-Limit-* headers of one answer said (facts.md §5).
 type Rate struct {
 	// Bucket is the name that this client gives to the bucket, such as "/api/v1/users".
-	Bucket    string
-	Limit     int       // calls per window; 0 in a concurrency 429
-	Remaining int       // calls left in this window
-	Reset     time.Time // when the window ends, on Okta's clock, whole seconds
+	Bucket    string    `json:"bucket"`
+	Limit     int       `json:"limit"`     // calls per window; 0 in a concurrency 429
+	Remaining int       `json:"remaining"` // calls left in this window
+	Reset     time.Time `json:"reset"`     // when the window ends, on Okta's clock, whole seconds
 	// Known is false when the answer did not carry all three headers.
-	Known bool
+	Known bool `json:"known"`
 }
 
 // The waits of a [RateLimitError].

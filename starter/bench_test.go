@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/common/v1"
 	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -44,6 +45,7 @@ type bench struct {
 	dir      string
 	temporal *fakeTemporal
 	tty      fakeTerminal
+	now      time.Time
 	dialErr  error
 	dialed   []string // the namespaces
 	stdin    io.Reader
@@ -52,7 +54,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	return &bench{t: t, dir: t.TempDir(), temporal: &fakeTemporal{}, stdin: strings.NewReader("")}
+	return &bench{t: t, dir: t.TempDir(), temporal: &fakeTemporal{}, now: fixedNow, stdin: strings.NewReader("")}
 }
 
 func (b *bench) openStore(ctx context.Context) (mesh.Store, error) {
@@ -79,7 +81,7 @@ func (b *bench) cli() *cli {
 			return b.temporal, b.dialErr
 		},
 		taskQueue: func() string { return "test-queue" },
-		now:       func() time.Time { return fixedNow },
+		now:       func() time.Time { return b.now },
 	}
 }
 
@@ -218,6 +220,9 @@ type fakeTemporal struct {
 	listed    string // the query
 	found     string // the workflow id that ListWorkflow finds
 	closed    int
+
+	idle       bool  // no worker polls
+	pollersErr error // of DescribeTaskQueue
 }
 
 func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
@@ -277,6 +282,17 @@ func (f *fakeTemporal) ListWorkflow(_ context.Context, r *workflowservice.ListWo
 		found = append(found, &workflow.WorkflowExecutionInfo{Execution: &common.WorkflowExecution{WorkflowId: f.found}})
 	}
 	return &workflowservice.ListWorkflowExecutionsResponse{Executions: found}, nil
+}
+
+func (f *fakeTemporal) DescribeTaskQueue(ctx context.Context, _ string, _ enums.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		return nil, errors.New("this question needs a time limit")
+	}
+	r := &workflowservice.DescribeTaskQueueResponse{}
+	if !f.idle {
+		r.Pollers = []*taskqueue.PollerInfo{{Identity: "worker"}}
+	}
+	return r, f.pollersErr
 }
 
 func (f *fakeTemporal) Close() { f.closed++ }

@@ -1,21 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/identitymesh/okta-connector/connector"
-	"github.com/identitymesh/okta-connector/mapping"
 	"github.com/identitymesh/okta-connector/mesh"
 )
 
@@ -27,130 +20,6 @@ func newConnectorCommand(c *cli) *cobra.Command {
   starter connector apply -f contoso.json
   starter connector list`,
 	}, newConnectorInit(c), newConnectorApply(c), newConnectorList(c), newConnectorShow(c), newConnectorDelete(c))
-}
-
-// maxDefinition is far more than any definition needs.
-const maxDefinition = 1 << 20
-
-func newConnectorApply(c *cli) *cobra.Command {
-	var file string
-	var out *formatFlag
-	cmd := &cobra.Command{
-		Use:   "apply -f FILE|-",
-		Short: "Create or change a connector from a definition file",
-		Long: `Create or change a connector from a definition file (runbook, Step 3).
-
-The file is checked strictly: an unknown field, a wrong type or a value out of range
-is an error that names the field, and nothing is changed. What is left out has the
-runbook's default. A run that is under way stops when its definition changes.`,
-		Example: `  starter connector apply -f contoso.json
-  starter connector init --domain contoso.okta.com | starter connector apply -f -
-  starter connector show contoso -o json | sed 's/"PageSize": 200/"PageSize": 100/' | starter connector apply -f -`,
-		Args: noArgs("the file goes with -f"),
-		RunE: c.action(func(ctx context.Context, _ []string) error {
-			if file == "" {
-				return usagef("name the definition file with -f FILE, or -f - for standard input")
-			}
-			text, err := c.readDefinition(ctx, file)
-			if err != nil {
-				return err
-			}
-			return c.withStore(ctx, func(store mesh.Store) error { return c.applyConnector(ctx, store, text, out.value) })
-		}),
-	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "the definition file; - reads standard input")
-	out = addFormat(cmd, table, asJSON)
-	return cmd
-}
-
-func (c *cli) readDefinition(ctx context.Context, file string) ([]byte, error) {
-	r := c.stdin
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, fmt.Errorf("read the definition: %w", err)
-		}
-		defer func() { _ = f.Close() }() // read only
-		r = f
-	}
-	text, err := await(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxDefinition+1)) })
-	if err != nil {
-		return nil, fmt.Errorf("read the definition %s: %w", file, err)
-	}
-	if len(text) > maxDefinition {
-		return nil, fmt.Errorf("the definition %s is larger than %d bytes: is this the right file?", file, maxDefinition)
-	}
-	return text, nil
-}
-
-// checkDefinition parses a definition and checks what package connector cannot know.
-func checkDefinition(text []byte) (*connector.Definition, error) {
-	def, err := connector.Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	if err := def.Config.CheckAttributes(slices.Concat(mapping.UserAttributes(), mapping.GroupAttributes())); err != nil {
-		return nil, err
-	}
-	return def, nil
-}
-
-func (c *cli) applyConnector(ctx context.Context, store mesh.Store, text []byte, f format) error {
-	def, err := checkDefinition(text)
-	if err != nil {
-		return err
-	}
-	next := mesh.Connector{Name: def.Name, Type: def.Type, ConfigJSON: def.ConfigJSON(), AuthJSON: def.AuthJSON()}
-	before, err := store.Connector(ctx, def.Name)
-	if _, unknown := errors.AsType[*mesh.NotFoundError](err); err != nil && !unknown {
-		return err
-	}
-	result := "unchanged"
-	if before == nil || !sameDefinition(*before, next) {
-		created, err := store.ApplyConnector(ctx, next)
-		if err != nil {
-			return err
-		}
-		result = "updated"
-		if created {
-			result = "created"
-		}
-	}
-	if err := c.noteMissingSecret(ctx, store, def); err != nil {
-		return err
-	}
-	if f == asJSON {
-		return printJSON(c.stdout, struct {
-			Name   string `json:"name"`
-			Result string `json:"result"`
-		}{def.Name, result})
-	}
-	_, err = fmt.Fprintf(c.stdout, "connector %s %s\n", def.Name, result)
-	return err
-}
-
-// sameDefinition compares what apply writes. Stored JSON may be spaced differently
-// after an edit in SQL.
-func sameDefinition(a, b mesh.Connector) bool {
-	return a.Type == b.Type && sameJSON(a.ConfigJSON, b.ConfigJSON) && sameJSON(a.AuthJSON, b.AuthJSON)
-}
-
-func sameJSON(a, b json.RawMessage) bool {
-	var x, y bytes.Buffer
-	if json.Compact(&x, a) != nil || json.Compact(&y, b) != nil {
-		return false
-	}
-	return bytes.Equal(x.Bytes(), y.Bytes())
-}
-
-// noteMissingSecret reminds the operator of a token that is not stored yet.
-func (c *cli) noteMissingSecret(ctx context.Context, store mesh.Store, def *connector.Definition) error {
-	_, err := store.GetSecret(ctx, def.Auth.APIKey)
-	if _, missing := errors.AsType[*mesh.NotFoundError](err); missing {
-		c.notef("note: %s is not stored yet; store it with: starter secret set %s", def.Auth.APIKey, def.Auth.APIKey)
-		return nil
-	}
-	return err
 }
 
 // connectorRow is a connector in `connector list -o json`.

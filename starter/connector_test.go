@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,52 +12,6 @@ import (
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 )
-
-func TestConnectorApply(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	file := filepath.Join(b.dir, "contoso.json")
-	require.NoError(t, os.WriteFile(file, []byte(definition("contoso")), 0o600))
-
-	require.Equal(t, "connector contoso created\n", b.ok("connector", "apply", "-f", file))
-	require.Contains(t, b.err.String(), "starter secret set secret://okta/contoso/apitoken", "the token is missing")
-	require.Equal(t, "connector contoso unchanged\n", b.ok("connector", "apply", "-f", file))
-
-	changed := strings.Replace(definition("contoso"), `"OrgDomain"`, `"PageSize": 100, "OrgDomain"`, 1)
-	b.stdin = strings.NewReader(changed)
-	require.Equal(t, "connector contoso updated\n", b.ok("connector", "apply", "-f", "-"))
-	b.stdin = strings.NewReader(changed)
-	require.JSONEq(t, `{"name": "contoso", "result": "unchanged"}`, b.ok("connector", "apply", "-f", "-", "-o", "json"))
-
-	b.stdin = strings.NewReader(canary)
-	b.ok("secret", "set", "secret://okta/contoso/apitoken")
-	b.ok("connector", "apply", "-f", file)
-	require.Empty(t, b.err.String(), "the token is there")
-}
-
-func TestConnectorApplyRefusesBadFiles(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct{ text, want string }{
-		"unknown field":      {strings.Replace(definition("x"), `"OrgDomain"`, `"Bogus": 1, "OrgDomain"`, 1), "ConfigJson.Bogus"},
-		"unknown attribute":  {strings.Replace(definition("x"), `"OrgDomain"`, `"IgnoreForChanges": ["lastlogin"], "OrgDomain"`, 1), `did you mean "lastLogin"?`},
-		"a pasted token":     {strings.Replace(definition("x"), "secret://okta/x/apitoken", canary, 1), "AuthJson.ApiKey"},
-		"not JSON":           {"hello", "not valid JSON"},
-		"empty":              {"", "empty"},
-		"larger than senses": {strings.Repeat(" ", maxDefinition+1), "larger than"},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t)
-			b.stdin = strings.NewReader(tt.text)
-			b.fails(exitError, tt.want, "connector", "apply", "-f", "-")
-			require.NotContains(t, b.err.String(), canary)
-			require.Empty(t, b.ok("connector", "list"))
-		})
-	}
-	b := newBench(t)
-	b.fails(exitError, "nowhere.json", "connector", "apply", "-f", filepath.Join(b.dir, "nowhere.json"))
-}
 
 func TestConnectorListAndShow(t *testing.T) {
 	t.Parallel()
@@ -200,23 +152,37 @@ func TestConnectorInitStoresNothingOnError(t *testing.T) {
 	tests := map[string]struct {
 		args  []string
 		stdin string
+		code  int
 		want  string
 	}{
-		"scheme":        {[]string{"--domain", "https://contoso.okta.com"}, canary, "OrgDomain"},
-		"bad reference": {[]string{"--domain", "contoso.okta.com", "--ref", canary}, canary, "not a secret reference"},
-		"no token":      {[]string{"--domain", "contoso.okta.com"}, "\n", "the value is empty"},
-		"not loopback":  {[]string{"--domain", "contoso.okta.com", "--insecure-loopback"}, canary, "InsecureLoopback"},
+		"scheme":        {[]string{"--domain", "https://contoso.okta.com"}, canary, exitUsage, "OrgDomain"},
+		"bad reference": {[]string{"--domain", "contoso.okta.com", "--ref", canary}, canary, exitUsage, "not a secret reference"},
+		"no token":      {[]string{"--domain", "contoso.okta.com"}, "\n", exitError, "the value is empty"},
+		"not loopback":  {[]string{"--domain", "contoso.okta.com", "--insecure-loopback"}, canary, exitUsage, "InsecureLoopback"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			b.stdin = strings.NewReader(tt.stdin)
-			b.fails(exitError, tt.want, append([]string{"connector", "init"}, tt.args...)...)
+			b.fails(tt.code, tt.want, append([]string{"connector", "init"}, tt.args...)...)
 			require.NotContains(t, b.err.String(), canary)
 			require.JSONEq(t, `[]`, b.ok("secret", "list", "-o", "json"))
 		})
 	}
+}
+
+func TestConnectorInitBlamesTheDomainOnly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fails(exitUsage, "starter: connector definition: ConfigJson.OrgDomain: ", "connector", "init", "--domain", "http://127.0.0.1:1")
+	require.NotContains(t, b.err.String(), "reference")
+
+	b.tty = fakeTerminal{stdin: true, password: canary}
+	b.stdin = strings.NewReader("http://127.0.0.1:1\n")
+	require.Equal(t, exitError, b.run("connector", "init"), "a wrong answer is no wrong usage")
+	require.Contains(t, b.err.String(), "ConfigJson.OrgDomain")
+	require.NotContains(t, b.err.String(), "token (not shown)", "the domain is judged before the token is asked for")
 }
 
 func TestNameOf(t *testing.T) {

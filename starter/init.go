@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net"
 	"strings"
 
@@ -48,6 +50,12 @@ reference, goes to standard output.`,
 func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	ask := c.tty.StdinIsTerminal()
 	questions := c.asker()
+	wrong := func(err error) error { return &usageError{err} } // what came with the flags
+	if o.ref != "" {
+		if _, err := secrets.ParseRef(o.ref); err != nil {
+			return wrong(err)
+		}
+	}
 	if o.domain == "" {
 		if !ask {
 			return usagef("give the org's domain with --domain: standard input is no terminal, so it is read as the token")
@@ -56,13 +64,14 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 		if o.domain, err = questions.line(ctx, "Okta org domain, such as contoso.okta.com", ""); err != nil {
 			return err
 		}
+		wrong = func(err error) error { return err } // an answer is no usage
+	}
+	// A wrong domain shows before the token is typed, and before anything is made of it.
+	if err := o.check(); err != nil {
+		return wrong(err)
 	}
 	if o.name == "" {
 		o.name = nameOf(o.domain)
-	}
-	// Everything but the reference is known: a wrong domain shows before the token is typed.
-	if _, err := o.definition(defaultRef(o.name)); err != nil {
-		return err
 	}
 	token, err := c.readSecret(ctx, "Okta API token")
 	if err != nil {
@@ -87,6 +96,18 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	}
 	c.notef("stored %s; save the definition below and apply it with: starter connector apply -f FILE", o.ref)
 	_, err = c.stdout.Write(def.JSON())
+	return err
+}
+
+// check judges the domain and, where it was given, the name.
+func (o initOptions) check() error {
+	const some = "okta"
+	def := connector.Template(cmp.Or(o.name, some), o.domain, defaultRef(some))
+	def.Config.InsecureLoopback = o.loopback
+	err := def.Validate()
+	if invalid, ok := errors.AsType[*connector.ValidationError](err); ok {
+		invalid.Name = o.name
+	}
 	return err
 }
 

@@ -69,17 +69,17 @@ func newRoot(c *cli) *cobra.Command {
 	return root
 }
 
-// group is a command that only holds others.
+// group is a command that only holds others. Alone it prints its help, as the root does.
 func (c *cli) group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(subs...)
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
 		names := make([]string, len(subs))
 		for i, s := range subs {
 			names[i] = s.Name()
-		}
-		if len(args) == 0 {
-			return usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
 		}
 		return usagef("unknown command %q for %s: the commands are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
 	}

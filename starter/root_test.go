@@ -53,6 +53,17 @@ func TestHelpGoesToStandardOutput(t *testing.T) {
 	}
 }
 
+func TestCommandsThatHoldOthers(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{}, {"connector"}, {"secret"}} {
+		b := newBench(t)
+		help := b.ok(args...)
+		require.Contains(t, help, "Available Commands:", "starter %v", args)
+		require.Equal(t, b.ok(append(args, "--help")...), help)
+		require.Empty(t, b.err.String())
+	}
+}
+
 func TestRootHelpNamesTheEnvironment(t *testing.T) {
 	t.Parallel()
 	help := newBench(t).ok("--help")
@@ -77,7 +88,6 @@ func TestWrongUsage(t *testing.T) {
 		"no name":                {[]string{"status"}, "starter status needs exactly one argument, NAME; 0 given"},
 		"two names":              {[]string{"objects", "a", "b"}, "exactly one argument"},
 		"empty name":             {[]string{"objects", ""}, "exactly one argument"},
-		"group alone":            {[]string{"connector"}, "starter connector needs a command: init, apply, list, show, delete"},
 		"unknown in group":       {[]string{"secret", "print"}, `unknown command "print" for starter secret`},
 		"unknown format":         {[]string{"status", "contoso", "-o", "yaml"}, "want table or json"},
 		"format of another":      {[]string{"runs", "contoso", "-o", "jsonl"}, "want table or json"},
@@ -96,6 +106,11 @@ func TestWrongUsage(t *testing.T) {
 		"keep and purge":         {[]string{"connector", "delete", "contoso", "--keep-objects", "--purge"}, "choose one"},
 		"malformed reference":    {[]string{"secret", "set", "contoso"}, "not a secret reference"},
 		"init without a domain":  {[]string{"connector", "init"}, "--domain"},
+		"init with a URL":        {[]string{"connector", "init", "--domain", "https://contoso.okta.com"}, "ConfigJson.OrgDomain"},
+		"init with a URL, port":  {[]string{"connector", "init", "--domain", "http://127.0.0.1:1"}, "ConfigJson.OrgDomain"},
+		"init with a token":      {[]string{"connector", "init", "--domain", "contoso.okta.com", "--ref", "tok"}, "not a secret reference"},
+		"init with an odd name":  {[]string{"connector", "init", "--domain", "contoso.okta.com", "--name", "a b"}, `definition "a b": Name: must be`},
+		"init without loopback":  {[]string{"connector", "init", "--domain", "contoso.okta.com", "--insecure-loopback"}, "InsecureLoopback"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

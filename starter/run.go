@@ -92,6 +92,7 @@ func (c *cli) runImport(ctx context.Context, store mesh.Store, t temporalClient,
 	}
 	if !o.wait {
 		c.notef("Started %s; follow it with: starter watch %s", ref.workflowID, ref.runID)
+		c.noteMissingWorker(ctx, t)
 		return encoder(c.stdout).Encode(struct {
 			RunID string `json:"runId"`
 		}{ref.runID})
@@ -102,6 +103,25 @@ func (c *cli) runImport(ctx context.Context, store mesh.Store, t temporalClient,
 	ref.startedAt = started
 	return c.follow(ctx, store, t, ref, followOptions{quiet: o.quiet, format: f, expected: expected})
 }
+
+// pollersTimeout is how long `run` waits to learn whether there is a worker.
+const pollersTimeout = time.Second
+
+// noteMissingWorker warns that nobody will take up the run. The run has been started,
+// so that a question without an answer is no error.
+func (c *cli) noteMissingWorker(ctx context.Context, t temporalClient) {
+	ctx, cancel := context.WithTimeout(ctx, pollersTimeout)
+	defer cancel()
+	queue := c.taskQueue()
+	d, err := t.DescribeTaskQueue(ctx, queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil || len(d.GetPollers()) > 0 {
+		return
+	}
+	c.notef("warning: no worker polls task queue %q, so the run waits. %s", queue, startAWorker)
+}
+
+// startAWorker is the remedy where no worker answers.
+const startAWorker = "Start one with 'worker', with the same environment as here."
 
 // start starts the workflow of an import.
 func (c *cli) start(ctx context.Context, t temporalClient, name string, mode workflows.Mode) (runRef, error) {
@@ -121,7 +141,9 @@ func (c *cli) start(ctx context.Context, t temporalClient, name string, mode wor
 
 		StaticSummary: fmt.Sprintf("%s import of %s", mode, name),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
-			workflows.ConnectorAttribute.ValueSet(name), workflows.ModeAttribute.ValueSet(string(mode))),
+			workflows.ConnectorAttribute.ValueSet(name),
+			workflows.ModeAttribute.ValueSet(string(mode)),
+			workflows.OutcomeAttribute.ValueSet(workflows.Running)),
 	}
 	in := workflows.ImportInput{Connector: name, Mode: mode}
 	run, err := t.ExecuteWorkflow(ctx, o, workflows.ImportWorkflow, in)
@@ -131,8 +153,8 @@ func (c *cli) start(ctx context.Context, t temporalClient, name string, mode wor
 		o.TypedSearchAttributes = temporal.SearchAttributes{}
 		refused := err
 		if run, err = t.ExecuteWorkflow(ctx, o, workflows.ImportWorkflow, in); err == nil {
-			c.notef("note: this Temporal server does not know the search attributes %s and %s (%v); the run goes without them",
-				workflows.ConnectorAttribute.GetName(), workflows.ModeAttribute.GetName(), refused)
+			c.notef("note: this Temporal server does not know the search attributes %s, %s and %s (%v); the run goes without them",
+				workflows.ConnectorAttribute.GetName(), workflows.ModeAttribute.GetName(), workflows.OutcomeAttribute.GetName(), refused)
 		}
 	}
 	if err != nil {

@@ -35,6 +35,25 @@ func TestRunWithoutWait(t *testing.T) {
 	mode, _ := o.TypedSearchAttributes.GetKeyword(workflows.ModeAttribute)
 	require.Equal(t, "contoso", name)
 	require.Equal(t, "Full", mode)
+	outcome, _ := o.TypedSearchAttributes.GetKeyword(workflows.OutcomeAttribute)
+	require.Equal(t, workflows.Running, outcome)
+}
+
+func TestRunWithoutAWorker(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.apply("contoso")
+	b.ok("run", "contoso", "--mode", "full")
+	require.NotContains(t, b.err.String(), "no worker", "there is one")
+
+	b.temporal.idle = true
+	require.Equal(t, `{"runId":"`+someRun+`"}`+"\n", b.ok("run", "contoso", "--mode", "full"))
+	require.Contains(t, b.err.String(), `no worker polls task queue "test-queue"`)
+	require.Contains(t, b.err.String(), "Start one with 'worker'")
+
+	b.temporal.pollersErr = context.DeadlineExceeded
+	b.ok("run", "contoso", "--mode", "full")
+	require.NotContains(t, b.err.String(), "no worker", "nobody knows")
 }
 
 func TestRunWithoutSearchAttributes(t *testing.T) {
@@ -43,7 +62,7 @@ func TestRunWithoutSearchAttributes(t *testing.T) {
 	b.apply("contoso")
 	b.temporal.startErr = []error{serviceerror.NewInvalidArgument("search attribute IdentityMeshConnector is not defined")}
 	b.ok("run", "contoso", "--mode", "full")
-	require.Contains(t, b.err.String(), "does not know the search attributes IdentityMeshConnector and IdentityMeshMode")
+	require.Contains(t, b.err.String(), "does not know the search attributes IdentityMeshConnector, IdentityMeshMode and IdentityMeshOutcome")
 	require.Len(t, b.temporal.started, 2)
 	require.Zero(t, b.temporal.started[1].TypedSearchAttributes.Size())
 	require.Equal(t, b.temporal.started[0].ID, b.temporal.started[1].ID)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ func (c *cli) listRuns(ctx context.Context, store mesh.Store, name string, limit
 		return err
 	}
 	if f == asJSON {
-		return printJSON(c.stdout, tidyAll(runs))
+		return printJSON(c.stdout, c.tidyAll(runs))
 	}
 	if len(runs) == 0 {
 		c.notef("Connector %s has not run yet: start it with 'starter run %s --mode full'.", name, name)
@@ -68,40 +69,44 @@ func (c *cli) listRuns(ctx context.Context, store mesh.Store, name string, limit
 	if err != nil {
 		return err
 	}
-	return printTable(c.stdout, runsHeader, runRows(runs, holder))
+	return printTable(c.stdout, runsHeader, c.runRows(runs, holder))
 }
 
 var runsHeader = []string{"RUN", "MODE", "OUTCOME", "STARTED", "DURATION", "ADDED", "UPDATED", "DELETED", "CALLS", "ERROR"}
 
-func runRows(runs []mesh.Run, holder string) [][]string {
+func (c *cli) runRows(runs []mesh.Run, holder string) [][]string {
 	rows := make([][]string, len(runs))
-	for i, r := range runs {
+	for i, r := range c.tidyAll(runs) {
 		var sum mesh.Counts
 		for _, n := range r.Counts {
 			sum.Added += n.Added
 			sum.Updated += n.Updated
 			sum.Deleted += n.Deleted
 		}
-		duration := "-"
-		if r.Outcome != "" {
-			duration = span(time.Duration(r.DurationMs) * time.Millisecond)
-		}
-		rows[i] = []string{r.RunID, r.Mode, outcomeText(r, holder), stamp(r.StartedAt), duration, strconv.Itoa(sum.Added),
+		rows[i] = []string{r.RunID, r.Mode, cmp.Or(string(r.Outcome), stateOf(r, holder)), stamp(r.StartedAt),
+			span(time.Duration(r.DurationMs) * time.Millisecond), strconv.Itoa(sum.Added),
 			strconv.Itoa(sum.Updated), strconv.Itoa(sum.Deleted), strconv.Itoa(r.APICalls), truncate(oneLine(r.Error), 60)}
 	}
 	return rows
 }
 
-// outcomeText is the outcome, or what is known of a run without one: only the
-// holder of the lease is certainly at work.
-func outcomeText(r mesh.Run, holder string) string {
+// The states of a run without an outcome.
+const (
+	stateRunning    = "running"
+	stateWaiting    = "waiting"    // for a worker, or for the connector
+	stateUnfinished = "unfinished" // it holds the connector no more
+)
+
+// stateOf is the state of a run row without an outcome, "" with one: only the holder
+// of the lease is certainly at work.
+func stateOf(r *mesh.Run, holder string) string {
 	switch {
 	case r.Outcome != "":
-		return string(r.Outcome)
+		return ""
 	case r.RunID == holder:
-		return "running"
+		return stateRunning
 	default:
-		return "unfinished"
+		return stateUnfinished
 	}
 }
 
@@ -110,20 +115,19 @@ func newRunsShow(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show RUN",
 		Short: "Show one run",
+		Long: `Show one run. Of a run that has not begun, or failed before it could, the mesh knows
+nothing: then Temporal is asked. A run that has not ended has an empty outcome, and the
+duration so far; -o json adds its state: running, waiting or unfinished.`,
 		Example: `  starter runs show 0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11
   starter runs show 0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11 -o json | jq .counts`,
 		Args: oneArg("RUN", "the id that 'starter run' printed"),
 		RunE: c.action(func(ctx context.Context, args []string) error {
 			return c.withStore(ctx, func(store mesh.Store) error {
-				run, err := store.Run(ctx, args[0])
+				run, state, err := c.findRun(ctx, store, args[0])
 				if err != nil {
 					return err
 				}
-				holder, err := store.Holder(ctx, run.Connector)
-				if err != nil {
-					return err
-				}
-				return c.printRun(run, holder, out.value)
+				return c.printRun(run, state, out.value)
 			})
 		}),
 	}
@@ -132,8 +136,8 @@ func newRunsShow(c *cli) *cobra.Command {
 }
 
 // tidy makes a run row what scripts can rely on: every object type is among the
-// counts, and the times are UTC.
-func tidy(r *mesh.Run) *mesh.Run {
+// counts, the times are UTC, and a run that has not ended lasts until now.
+func (c *cli) tidy(r *mesh.Run) *mesh.Run {
 	t := *r
 	t.Counts = make(map[mesh.ObjectType]mesh.Counts, len(mesh.ObjectTypes))
 	for _, typ := range mesh.ObjectTypes {
@@ -143,33 +147,41 @@ func tidy(r *mesh.Run) *mesh.Run {
 	if r.EndedAt != nil {
 		end := r.EndedAt.UTC()
 		t.EndedAt = &end
+	} else if r.Outcome == "" && !r.StartedAt.IsZero() {
+		t.DurationMs = max(c.now().Sub(r.StartedAt), 0).Milliseconds()
 	}
 	return &t
 }
 
-func tidyAll(runs []mesh.Run) []*mesh.Run {
+func (c *cli) tidyAll(runs []mesh.Run) []*mesh.Run {
 	all := make([]*mesh.Run, len(runs))
 	for i := range runs {
-		all[i] = tidy(&runs[i])
+		all[i] = c.tidy(&runs[i])
 	}
 	return all
 }
 
-// printRun prints one run. Holder is the run that holds the connector now.
-func (c *cli) printRun(run *mesh.Run, holder string, f format) error {
-	run = tidy(run)
-	if f == asJSON {
-		return printJSON(c.stdout, run)
-	}
-	return printRunTable(c.stdout, run, holder)
+// shownRun is one run in JSON. State is there until it has an outcome.
+type shownRun struct {
+	*mesh.Run
+	State string `json:"state,omitempty"`
 }
 
-func printRunTable(w io.Writer, r *mesh.Run, holder string) error {
+// printRun prints one run; state is that of a run without an outcome, otherwise "".
+func (c *cli) printRun(run *mesh.Run, state string, f format) error {
+	run = c.tidy(run)
+	if f == asJSON {
+		return printJSON(c.stdout, shownRun{run, state})
+	}
+	return printRunTable(c.stdout, run, state)
+}
+
+func printRunTable(w io.Writer, r *mesh.Run, state string) error {
 	fields := []field{
 		{"Run", r.RunID},
-		{"Connector", r.Connector},
-		{"Mode", r.Mode},
-		{"Outcome", outcomeText(*r, holder)},
+		{"Connector", orDash(r.Connector)},
+		{"Mode", orDash(r.Mode)},
+		{"Outcome", cmp.Or(string(r.Outcome), state)},
 	}
 	if r.Error != "" {
 		fields = append(fields, field{"Error", oneLine(r.Error)})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -71,7 +70,7 @@ func (c *cli) printStatus(ctx context.Context, store mesh.Store, name string, f 
 	if f == asJSON {
 		return printJSON(c.stdout, s)
 	}
-	return s.print(c.stdout, name)
+	return c.showStatus(s, name)
 }
 
 func (c *cli) status(ctx context.Context, store mesh.Store, name string) (*status, error) {
@@ -100,7 +99,7 @@ func (c *cli) status(ctx context.Context, store mesh.Store, name string) (*statu
 	if err != nil {
 		return nil, err
 	}
-	s.Runs = tidyAll(runs)
+	s.Runs = c.tidyAll(runs)
 	s.Running, err = c.running(ctx, store, name)
 	return s, err
 }
@@ -115,7 +114,7 @@ func (c *cli) running(ctx context.Context, store mesh.Store, name string) (*runn
 	if err != nil {
 		return nil, err
 	}
-	r := &running{Run: tidy(row)}
+	r := &running{Run: c.tidy(row)}
 	err = c.withTemporal(ctx, row.Namespace, func(t temporalClient) error {
 		p, err := queryProgress(ctx, t, row.WorkflowID)
 		if err == nil {
@@ -132,8 +131,8 @@ func (c *cli) running(ctx context.Context, store mesh.Store, name string) (*runn
 	return r, nil
 }
 
-// print writes the status for people.
-func (s *status) print(w io.Writer, name string) error {
+// showStatus writes the status for people.
+func (c *cli) showStatus(s *status, name string) error {
 	fields := []field{{"Connector", name}, {"Definition", oneLine(s.DefinitionError)}}
 	if s.def != nil {
 		fields = definitionFields(s.def)
@@ -156,18 +155,18 @@ func (s *status) print(w io.Writer, name string) error {
 			fields = append(fields, field{"Progress", strings.Join(progressParts(*p), ", ")})
 		}
 	}
-	if err := printFields(w, fields); err != nil {
+	if err := printFields(c.stdout, fields); err != nil {
 		return err
 	}
 	if len(s.Runs) == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintln(w); err != nil {
+	if _, err := fmt.Fprintln(c.stdout); err != nil {
 		return err
 	}
 	runs := make([]mesh.Run, len(s.Runs))
 	for i, r := range s.Runs {
 		runs[i] = *r
 	}
-	return printTable(w, runsHeader, runRows(runs, holder))
+	return printTable(c.stdout, runsHeader, c.runRows(runs, holder))
 }

@@ -123,8 +123,8 @@ func (f *follower) silent(err error) string {
 	if _, ok := errors.AsType[*serviceerror.Unavailable](err); ok {
 		return fmt.Sprintf("Temporal does not answer (%v); still trying.", err)
 	}
-	return fmt.Sprintf("No worker answers on task queue %q for %s: is one running? Start one with 'worker', "+
-		"with the same environment as here. The run waits for it.", f.c.taskQueue(), silenceLimit)
+	return fmt.Sprintf("No worker answers on task queue %q for %s: is one running? "+startAWorker+
+		" The run waits for it.", f.c.taskQueue(), silenceLimit)
 }
 
 // answer is what one progress query gave.
@@ -204,14 +204,7 @@ func outage(err error) bool {
 func (f *follower) record(ctx context.Context, store mesh.Store, result *workflows.ImportResult, cause error) (*mesh.Run, error) {
 	run, err := store.Run(ctx, f.ref.runID)
 	if _, missing := errors.AsType[*mesh.NotFoundError](err); missing {
-		run = &mesh.Run{
-			RunID:      f.ref.runID,
-			Connector:  cmp.Or(f.ref.connector, f.last.Connector),
-			Mode:       cmp.Or(f.ref.mode, string(f.last.Mode)),
-			WorkflowID: f.ref.workflowID,
-			Namespace:  f.ref.namespace,
-			StartedAt:  f.ref.startedAt,
-		}
+		run = f.composed()
 	} else if err != nil {
 		return nil, fmt.Errorf("run %s has ended, but its record cannot be read: %w", f.ref.runID, err)
 	}
@@ -235,6 +228,18 @@ func (f *follower) record(ctx context.Context, store mesh.Store, result *workflo
 		run.DurationMs = run.EndedAt.Sub(run.StartedAt).Milliseconds()
 	}
 	return run, nil
+}
+
+// composed is a run without a row, as far as it is known here.
+func (f *follower) composed() *mesh.Run {
+	return &mesh.Run{
+		RunID:      f.ref.runID,
+		Connector:  cmp.Or(f.ref.connector, f.last.Connector),
+		Mode:       cmp.Or(f.ref.mode, string(f.last.Mode)),
+		WorkflowID: f.ref.workflowID,
+		Namespace:  f.ref.namespace,
+		StartedAt:  f.ref.startedAt,
+	}
 }
 
 // times fills in when the workflow began and ended, as far as Temporal still knows.

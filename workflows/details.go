@@ -8,13 +8,17 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// Search attributes of an import. They are set by whoever starts it, where the
-// server knows them; the workflow adds the outcome only then.
+// Search attributes of an import. Whoever starts it sets all three, the outcome to
+// [Running], where the server knows them; the workflow moves the outcome only then,
+// since an attribute that the server does not know would stop it.
 var (
 	ConnectorAttribute = temporal.NewSearchAttributeKeyKeyword("IdentityMeshConnector")
 	ModeAttribute      = temporal.NewSearchAttributeKeyKeyword("IdentityMeshMode")
 	OutcomeAttribute   = temporal.NewSearchAttributeKeyKeyword("IdentityMeshOutcome")
 )
+
+// Running is the outcome of an import that has not ended, as a search attribute.
+const Running = "Running"
 
 // phase moves the import to a phase and tells the Web UI.
 func (r *importRun) phase(ctx workflow.Context, p Phase) {
@@ -29,7 +33,7 @@ func (r *importRun) phase(ctx workflow.Context, p Phase) {
 func (r *importRun) ended(ctx workflow.Context, outcome, message string) {
 	r.st.Progress.Outcome, r.st.Progress.Error = outcome, message
 	r.phase(ctx, Ended)
-	if _, known := workflow.GetTypedSearchAttributes(ctx).GetKeyword(ConnectorAttribute); !known {
+	if _, known := workflow.GetTypedSearchAttributes(ctx).GetKeyword(OutcomeAttribute); !known {
 		return
 	}
 	if err := workflow.UpsertTypedSearchAttributes(ctx, OutcomeAttribute.ValueSet(outcome)); err != nil {

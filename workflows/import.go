@@ -111,13 +111,13 @@ func (r *importRun) begin(ctx workflow.Context) error {
 			r.began(ctx, b)
 			return nil
 		}
-		if info.GetContinueAsNewSuggested() {
-			return errContinue
-		}
 		r.st.Progress.HeldBy = b.HeldBy
 		r.phase(ctx, Waiting)
 		if err := workflow.Sleep(ctx, poll); err != nil {
 			return err
+		}
+		if ctx.Err() == nil && info.GetContinueAsNewSuggested() {
+			return errContinue
 		}
 	}
 	return nil
@@ -151,11 +151,10 @@ func (r *importRun) lookUp(ctx workflow.Context) error {
 		var l activities.LookUpResult
 		summary := fmt.Sprintf("look up what the listings did not show, from %d on", r.st.Progress.LookedUp+1)
 		err := workflow.ExecuteActivity(options(ctx, reading, summary), act.LookUp,
-			activities.LookUpInput{Fence: r.st.Fence, Plan: r.st.Plan, Acquitted: r.st.Acquitted}).Get(ctx, &l)
+			activities.LookUpInput{Fence: r.st.Fence, Plan: r.st.Plan}).Get(ctx, &l)
 		if err != nil {
 			return err
 		}
-		r.st.Acquitted = l.Acquitted
 		r.st.Progress.LookedUp += l.LookedUp
 		if err := r.spent(ctx, &lane, l.Cost, l.LookedUp > 0); err != nil {
 			return err
@@ -168,7 +167,7 @@ func (r *importRun) lookUp(ctx workflow.Context) error {
 				return err
 			}
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+		if ctx.Err() == nil && workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			return errContinue
 		}
 	}
@@ -196,8 +195,11 @@ func (r *importRun) commit(ctx workflow.Context) (*ImportResult, error) {
 // end completes the run row of a run that failed or was cancelled, even after its
 // own cancellation, and returns the workflow's error.
 func (r *importRun) end(ctx workflow.Context, cause error) error {
-	outcome, message, err := activities.Cancelled, "cancelled by an operator", cause
-	if !temporal.IsCanceledError(cause) {
+	outcome := activities.Cancelled
+	message, err := "cancelled by an operator", error(temporal.NewCanceledError())
+	// Temporal does not retry an activity of a cancelled workflow: what it met last,
+	// a bad gateway or a lost worker, is not why the run ends.
+	if ctx.Err() == nil && !temporal.IsCanceledError(cause) {
 		outcome = activities.Failed
 		message, err = describe(cause)
 	}

@@ -30,6 +30,7 @@ type fakeOrg struct {
 	lookUps     int                                         // activities needed
 	userResult  func(n int) (*activities.WalkResult, error) // overrides the n-th ReadUsers, from 1
 	memberError func(in activities.MembersInput) error
+	memberWait  func(in activities.MembersInput) time.Duration
 	memberStop  func(in activities.MembersInput) int // how many groups of a range are read; 0: all
 
 	userCalls, groupCalls, begins, lookedUp int
@@ -151,6 +152,11 @@ func (f *fakeOrg) readMembers(_ context.Context, in activities.MembersInput) (*a
 	if f.memberError != nil {
 		if err := f.memberError(in); err != nil {
 			return nil, err
+		}
+	}
+	if f.memberWait != nil {
+		if wait := f.memberWait(in); wait > 0 {
+			return &activities.MembersResult{Next: in.From, Cost: activities.Cost{Waits: 1, Wait: wait}}, nil
 		}
 	}
 	n := in.To - in.From + 1
@@ -319,6 +325,40 @@ func TestARunGivesUpOnARateLimitThatNeverOpens(t *testing.T) {
 	require.Equal(t, activities.ErrGaveUp, app.Type())
 	require.Contains(t, app.Message(), "31m0s")
 	require.Equal(t, 31, f.userCalls)
+}
+
+// TestWaitsSideBySideAreOneWait has many member activities wait for one window.
+func TestWaitsSideBySideAreOneWait(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	waits := 0
+	f.memberWait = func(activities.MembersInput) time.Duration {
+		if waits++; waits <= 60 { // eight at a time, some minutes in all
+			return 4 * time.Minute
+		}
+		return 0
+	}
+	env := f.env(t)
+	run(env)
+	require.NoError(t, env.GetWorkflowError())
+	f.requireEachGroupOnce(t)
+}
+
+// TestACancelThatMeetsAFailureIsACancel has the last attempt of a cancelled run fail.
+func TestACancelThatMeetsAFailureIsACancel(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	f.userResult = func(n int) (*activities.WalkResult, error) {
+		if n > 1 {
+			return nil, errors.New("502 Bad Gateway")
+		}
+		return nil, nil
+	}
+	env := f.env(t)
+	env.RegisterDelayedCallback(env.CancelWorkflow, 5*time.Second)
+	run(env)
+	require.True(t, temporal.IsCanceledError(env.GetWorkflowError()), "%v", env.GetWorkflowError())
+	require.Equal(t, activities.Cancelled, f.ends[0].Outcome)
 }
 
 func TestCancelStopsWithoutSettling(t *testing.T) {

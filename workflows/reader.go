@@ -220,15 +220,24 @@ func (r *importRun) spent(ctx workflow.Context, l *Lane, c activities.Cost, move
 	if c.Wait == 0 {
 		return nil
 	}
-	if l.Waited += c.Wait; l.Waited > maxRateLimitWait {
-		return temporal.NewNonRetryableApplicationError(
-			fmt.Sprintf("Okta's rate limit let no page through for %s: spread the connectors' schedules, lower PageSize, or ask Okta for a higher limit", l.Waited),
-			activities.ErrGaveUp, nil)
-	}
-	until := workflow.Now(ctx).Add(c.Wait)
-	if until.After(l.WaitUntil) {
+	now := workflow.Now(ctx)
+	until := now.Add(c.Wait)
+	if from := later(l.WaitUntil, now); until.After(from) { // activities side by side wait for the same thing
+		l.Waited += until.Sub(from)
 		l.WaitUntil = until
 	}
-	p.WaitUntil = &until
+	if l.Waited > maxRateLimitWait {
+		return temporal.NewNonRetryableApplicationError(
+			fmt.Sprintf("Okta let no page through for %s: spread the connectors' schedules, lower PageSize, or ask Okta for a higher rate limit", l.Waited.Round(time.Second)),
+			activities.ErrGaveUp, nil)
+	}
+	p.WaitUntil = &l.WaitUntil
 	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -42,8 +42,6 @@ type State struct {
 	NextGroup int `json:"nextGroup"`
 	// Rest are ranges handed out whose activity ended before them.
 	Rest []Range `json:"rest,omitempty"`
-	// Acquitted counts look-ups that found the object alive and in scope.
-	Acquitted int `json:"acquitted"`
 }
 
 // Lane is one of the three kinds of reading, each with its own rate-limit waits.

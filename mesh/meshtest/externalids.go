@@ -118,39 +118,4 @@ var externalIDTests = map[string]func(t *testing.T, b *bench){
 		r.finish()
 		require.Equal(t, []string{"Add User x", "Add Group x"}, r.feed())
 	},
-	"ManyRenamesAreBounded": func(t *testing.T, b *bench) {
-		before, after := make([]mesh.Object, 2500), make([]mesh.Object, 2500)
-		for i := range before {
-			id := numbered("u", i)
-			before[i], after[i] = named(id, id+"@old"), named(id, numbered("u", len(before)-1-i)+"@new")
-		}
-		r := b.begin()
-		r.walk("users", before...)
-		r.walk("groups", group("g1"))
-		r.members("g1", "u00000", "u02499")
-		r.finish()
-		r = b.begin()
-		r.walk("users", after...)
-		// Stop between the Deletes of the old names and the Adds of the new ones, as a
-		// crash would, and once more look at the edges.
-		for deleted := 0; deleted < len(after); {
-			res, err := b.store.Settle(b.ctx, r.fence, r.scope, 0)
-			require.NoError(t, err)
-			deleted += res.Other
-		}
-		_, err := b.store.Settle(b.ctx, r.fence, r.scope, 0)
-		require.NoError(t, err)
-		_, err = b.store.End(b.ctx, r.id, mesh.Failed, "crash")
-		require.NoError(t, err)
-		require.Empty(t, b.objects(mesh.User))
-		// A run that does not see them leaves no edge dangling.
-		b.begin().finish()
-		require.Empty(t, b.objects(mesh.GroupMember))
-		r = b.begin()
-		r.walk("users", after...)
-		r.finish()
-		require.Len(t, b.objects(mesh.User), 2500)
-		require.Equal(t, []string{"g1:u00000", "g1:u02499"}, b.objects(mesh.GroupMember))
-		b.checkFeed()
-	},
 }

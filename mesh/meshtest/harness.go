@@ -1,6 +1,7 @@
 package meshtest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,7 @@ type bench struct {
 	store mesh.Store
 	name  string
 	runs  int
+	mode  string // of the next runs; "" is Full
 }
 
 // longLease is a lease that no test outlives; shortLease one that a test waits out.
@@ -57,7 +59,7 @@ type run struct {
 
 func (b *bench) beginRun(id string, ttl time.Duration) mesh.BeginRun {
 	return mesh.BeginRun{
-		Connector: b.name, RunID: id, WorkflowID: "wf-" + id, Namespace: "default", Mode: "Full",
+		Connector: b.name, RunID: id, WorkflowID: "wf-" + id, Namespace: "default", Mode: cmp.Or(b.mode, "Full"),
 		StartedAt: time.Now().Add(-time.Second), LeaseTTL: ttl,
 	}
 }
@@ -137,7 +139,7 @@ func (r *run) memberPage(group string, number int, done bool, members ...string)
 func (r *run) sweep(verdicts map[string]mesh.Reason) {
 	r.t.Helper()
 	for _, typ := range []mesh.ObjectType{mesh.User, mesh.Group} {
-		_, err := r.store.StageSweep(r.ctx, r.fence, typ)
+		_, err := r.store.StageSweep(r.ctx, r.fence, typ, true)
 		require.NoError(r.t, err)
 	}
 	found, err := r.store.Candidates(r.ctx, r.fence, 0)

@@ -112,7 +112,7 @@ var leaseTests = map[string]func(t *testing.T, b *bench){
 		queued, err := b.store.QueuedGroups(b.ctx, r.fence, 1, 10)
 		require.NoError(t, err)
 		require.Empty(t, queued)
-		n, err := b.store.StageSweep(b.ctx, r.fence, mesh.User)
+		n, err := b.store.StageSweep(b.ctx, r.fence, mesh.User, true)
 		require.NoError(t, err)
 		require.Equal(t, 1, n, "what the dead run saw is not seen")
 	},
@@ -145,7 +145,9 @@ func (r *run) everyCall() map[string]func() error {
 		},
 		"GroupGone":        func() error { return s.GroupGone(ctx, f, pageOf("groups", 1, true), "g1") },
 		"QueuedGroups":     func() error { _, err := s.QueuedGroups(ctx, f, 1, 2); return err },
-		"StageSweep":       func() error { _, err := s.StageSweep(ctx, f, mesh.User); return err },
+		"CheckComplete":    func() error { return s.CheckComplete(ctx, f, nil) },
+		"Acquitted":        func() error { _, err := s.Acquitted(ctx, f); return err },
+		"StageSweep":       func() error { _, err := s.StageSweep(ctx, f, mesh.User, true); return err },
 		"Candidates":       func() error { _, err := s.Candidates(ctx, f, 1); return err },
 		"Resolve":          func() error { return s.Resolve(ctx, f, nil, nil, mesh.Calls{}) },
 		"CheckExternalIDs": func() error { return s.CheckExternalIDs(ctx, f) },

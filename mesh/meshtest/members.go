@@ -1,16 +1,12 @@
 package meshtest
 
 import (
-	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/identitymesh/okta-connector/mesh"
 )
-
-func numbered(prefix string, i int) string { return fmt.Sprintf("%s%05d", prefix, i) }
 
 var memberTests = map[string]func(t *testing.T, b *bench){
 	"MembershipsAreDerivedAtTheEnd": func(t *testing.T, b *bench) {
@@ -107,36 +103,6 @@ var memberTests = map[string]func(t *testing.T, b *bench){
 			"Delete Group g1 (group-deleted)", "Delete Group g2 (group-deleted)",
 		}, r.feed())
 		require.Equal(t, 4, row.APICalls, "users, groups, two 404s")
-		b.checkFeed()
-	},
-	"LargeGroupInWindows": func(t *testing.T, b *bench) {
-		// More edges than Settle looks at in one transaction, of two groups and users.
-		const n = 12_000
-		ids, objects := make([]string, n), make([]mesh.Object, n)
-		for i := range ids {
-			ids[i] = numbered("u", i)
-			objects[i] = user(ids[i])
-		}
-		r := b.begin()
-		r.walk("groups", group("g1"), group("g2"))
-		r.members("g1", ids...)
-		r.members("g2", ids[:n/2]...)
-		r.walk("users", objects...)
-		res, err := b.store.Settle(b.ctx, r.fence, r.scope, 0)
-		require.NoError(t, err)
-		require.False(t, res.Done, "a budget of nothing is one step")
-		row := r.finish()
-		require.Equal(t, mesh.Counts{Seen: n + n/2, Added: n + n/2}, row.Counts[mesh.GroupMember])
-		b.checkFeed()
-		r = b.begin()
-		r.members("g1", ids[n/2:]...)
-		for done := false; !done; {
-			res, err := b.store.Settle(b.ctx, r.fence, r.scope, time.Nanosecond)
-			require.NoError(t, err)
-			done = res.Done
-		}
-		row = r.finish()
-		require.Equal(t, mesh.Counts{Seen: n / 2, Deleted: n / 2, Unchanged: n / 2}, row.Counts[mesh.GroupMember])
 		b.checkFeed()
 	},
 }

@@ -11,17 +11,20 @@ import (
 // Run runs the suite. open returns an empty store, closed by the test's clean-up.
 func Run(t *testing.T, open func(t *testing.T) mesh.Store) {
 	t.Helper()
-	for _, group := range []map[string]func(t *testing.T, b *bench){
-		connectorTests, leaseTests, progressTests, objectTests, externalIDTests,
-		memberTests, sweepTests, settleTests, runTests, readTests,
-	} {
-		for name, test := range group {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				test(t, newBench(t.Context(), t, open(t), "contoso"))
-			})
-		}
+	RunSmall(t, open)
+	if testing.Short() {
+		t.Log("SKIPPED: the tests of large groups and many renames (-short)")
+		return
 	}
+	runAll(t, open, largeTests)
+}
+
+// RunSmall runs the suite without the tests that write thousands of rows: enough
+// for a store that is made to work in tiny transactions.
+func RunSmall(t *testing.T, open func(t *testing.T) mesh.Store) {
+	t.Helper()
+	runAll(t, open, connectorTests, leaseTests, progressTests, objectTests, externalIDTests,
+		memberTests, sweepTests, settleTests, runTests, readTests)
 	t.Run("Secrets", func(t *testing.T) {
 		t.Parallel()
 		testSecrets(t, open(t))
@@ -30,4 +33,16 @@ func Run(t *testing.T, open func(t *testing.T) mesh.Store) {
 		t.Parallel()
 		testProperty(t, open(t))
 	})
+}
+
+func runAll(t *testing.T, open func(t *testing.T) mesh.Store, groups ...map[string]func(t *testing.T, b *bench)) {
+	t.Helper()
+	for _, group := range groups {
+		for name, test := range group {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t, newBench(t.Context(), t, open(t), "contoso"))
+			})
+		}
+	}
 }

@@ -41,6 +41,20 @@ func pick[V any](t *rapid.T, m map[string]V) string {
 	return rapid.SampledFrom(slices.Sorted(maps.Keys(m))).Draw(t, "pick")
 }
 
+// populate adds a user with some memberships, and at times a group.
+func (o *org) populate(t *rapid.T) {
+	o.clock++
+	o.born++
+	id := fmt.Sprintf("u%02d", o.born)
+	o.users[id] = &orgUser{login: fmt.Sprintf("user%d@x", o.born), stamp: o.clock}
+	if o.born%3 == 1 {
+		o.groups[fmt.Sprintf("g%02d", o.born)] = &orgGroup{members: map[string]bool{}}
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "memberships") {
+		o.groups[pick(t, o.groups)].members[id] = true
+	}
+}
+
 // change makes one random change.
 func (o *org) change(t *rapid.T) {
 	o.clock++

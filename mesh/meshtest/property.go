@@ -25,8 +25,11 @@ func testProperty(t *testing.T, s mesh.Store) {
 		b := newBench(ctx, rt, s, fmt.Sprintf("org%d", n.Add(1)))
 		o := &org{users: map[string]*orgUser{}, groups: map[string]*orgGroup{}, logins: rapid.Bool().Draw(rt, "logins")}
 		scope := mesh.Scope{Users: rapid.IntRange(0, 3).Draw(rt, "users") > 0, Groups: rapid.IntRange(0, 3).Draw(rt, "groups") > 0}
+		for range rapid.IntRange(0, 12).Draw(rt, "settled in") {
+			o.populate(rt)
+		}
 		for range rapid.IntRange(1, 5).Draw(rt, "imports") {
-			for range rapid.IntRange(0, 20).Draw(rt, "changes") {
+			for range rapid.IntRange(0, 8).Draw(rt, "changes") {
 				o.change(rt)
 			}
 			for tries := 0; ; tries++ {
@@ -209,7 +212,7 @@ func (d *driver) sweepAll() bool {
 		if typ == mesh.User && !d.scope.Users {
 			continue
 		}
-		d.twice(func() error { _, err := d.store.StageSweep(d.ctx, d.fence, typ); return err })
+		d.twice(func() error { _, err := d.store.StageSweep(d.ctx, d.fence, typ, true); return err })
 	}
 	for {
 		if d.crash() {

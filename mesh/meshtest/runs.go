@@ -54,6 +54,7 @@ var runTests = map[string]func(t *testing.T, b *bench){
 			return text
 		}
 		require.Empty(t, raw())
+		b.mode = "Delta"
 		require.Nil(t, b.commit(mesh.Watermark{}).Watermark)
 		b.commit(mesh.Watermark{Users: mark(1), Groups: mark(5)})
 		require.JSONEq(t, `{"u":"2026-04-22T08:01:00.000Z","g":"2026-04-22T08:05:00.000Z"}`, raw())
@@ -64,6 +65,13 @@ var runTests = map[string]func(t *testing.T, b *bench){
 		require.Equal(t, &mesh.Watermark{Users: mark(2), Groups: mark(6)}, row.Watermark)
 		b.commit(mesh.Watermark{})
 		require.JSONEq(t, `{"u":"2026-04-22T08:02:00.000Z","g":"2026-04-22T08:06:00.000Z"}`, raw())
+	},
+	"AFullReplacesTheWatermark": func(t *testing.T, b *bench) {
+		b.mode = "Delta"
+		b.commit(mesh.Watermark{Users: mark(9), Groups: mark(9)})
+		b.mode = "Full"
+		row := b.commit(mesh.Watermark{Users: mark(3)})
+		require.Equal(t, &mesh.Watermark{Users: mark(3), Groups: mark(9)}, row.Watermark, "a wrong mark does not outlive a Full; a pass that is off keeps its own")
 	},
 	"EndLeavesTheWatermark": func(t *testing.T, b *bench) {
 		b.commit(mesh.Watermark{Users: mark(1)})
@@ -220,10 +228,12 @@ var readTests = map[string]func(t *testing.T, b *bench){
 	"ReaderMayStopEarly": func(t *testing.T, b *bench) {
 		b.imported()
 		for range 50 { // more than any pool of connections
-			for range b.store.Objects(b.ctx, mesh.ObjectQuery{Connector: b.name}) {
+			for _, err := range b.store.Objects(b.ctx, mesh.ObjectQuery{Connector: b.name}) {
+				require.NoError(t, err)
 				break
 			}
-			for range b.store.Changes(b.ctx, mesh.ChangeQuery{Connector: b.name}) {
+			for _, err := range b.store.Changes(b.ctx, mesh.ChangeQuery{Connector: b.name}) {
+				require.NoError(t, err)
 				break
 			}
 		}

@@ -57,6 +57,25 @@ var settleTests = map[string]func(t *testing.T, b *bench){
 		require.Equal(t, []string{"Add GroupMember g1:u1"}, r.feed())
 		b.checkFeed()
 	},
+	"UserLeavesWhileAnotherGroupIsDue": func(t *testing.T, b *bench) {
+		r := b.begin()
+		r.walk("users", user("u1"), user("u2"))
+		r.walk("groups", group("g1"), group("g2"))
+		r.members("g1", "u1", "u2")
+		r.members("g2", "u2")
+		r.finish()
+		r = b.begin()
+		r.members("g2", "u1")
+		r.walk("users", user("u1"))
+		r.walk("groups", group("g1"), group("g2"))
+		r.sweep(map[string]mesh.Reason{"u2": mesh.OutOfScope})
+		r.finish()
+		require.Equal(t, []string{
+			"Delete GroupMember g2:u2 (out-of-scope)", "Delete GroupMember g1:u2 (out-of-scope)", "Delete User u2 (out-of-scope)",
+			"Add GroupMember g2:u1",
+		}, r.feed())
+		b.checkFeed()
+	},
 	"StagedBetweenTwoSettles": func(t *testing.T, b *bench) {
 		r := b.begin()
 		r.walk("users", user("u1"), user("u2"), user("u3"), user("u4"), user("u5"))
@@ -138,6 +157,10 @@ var settleTests = map[string]func(t *testing.T, b *bench){
 		r.walk("users", user("u2", "n", 2)) // turned on again, and u2 is active
 		r.finish()
 		require.Equal(t, []string{"Add User u2", "Add GroupMember g1:u2"}, r.feed())
+		r = b.begin()
+		r.scope = mesh.Scope{Groups: true} // and off once more
+		r.finish()
+		require.Empty(t, r.feed(), "u2 came back since he was deprovisioned")
 		b.checkFeed()
 	},
 	"EmptyRunChangesNothing": func(t *testing.T, b *bench) {

@@ -39,6 +39,7 @@ CREATE TABLE im_runs (
     outcome            TEXT    NOT NULL DEFAULT '',
     error              TEXT    NOT NULL DEFAULT '',
     committed          INTEGER NOT NULL DEFAULT 0,
+    settling           INTEGER NOT NULL DEFAULT 0, -- Settle has begun and nothing was written since
     superseded         INTEGER NOT NULL DEFAULT 0, -- ended by the run that took the lease over
     api_calls          INTEGER NOT NULL DEFAULT 0,
     rate_limit_waits   INTEGER NOT NULL DEFAULT 0,
@@ -57,6 +58,7 @@ CREATE TABLE im_run_counts (
     updated   INTEGER NOT NULL DEFAULT 0,
     deleted   INTEGER NOT NULL DEFAULT 0,
     unchanged INTEGER NOT NULL DEFAULT 0,
+    acquitted INTEGER NOT NULL DEFAULT 0,           -- missed by a listing, found by a look-up
     PRIMARY KEY (run_key, type)
 ) WITHOUT ROWID;
 
@@ -85,6 +87,7 @@ CREATE TABLE im_objects (
     updated_at    INTEGER NOT NULL
 );
 CREATE INDEX im_objects_external ON im_objects (connector_key, type, external_id);
+CREATE INDEX im_objects_state ON im_objects (key, state, reason); -- spares the settle the wide rows
 CREATE INDEX im_objects_fold ON im_objects (connector_key, type, external_fold) WHERE state = 'live';
 
 -- Every pair that Okta listed. listed and deprovisioned are the evidence; live is
@@ -99,12 +102,20 @@ CREATE TABLE im_edges (
     run_key       INTEGER,                      -- the run that wrote its last feed row
     PRIMARY KEY (group_key, member_key)
 ) WITHOUT ROWID;
-CREATE INDEX im_edges_member ON im_edges (member_key);
+
+-- The groups of a member. The settle fills it in large sorted batches: an index of
+-- im_edges would be written at random with every page, which costs more than all the
+-- rest. It holds every edge but those of groups that are in im_dirty.
+CREATE TABLE im_member_groups (
+    member_key INTEGER NOT NULL,
+    group_key  INTEGER NOT NULL,
+    PRIMARY KEY (member_key, group_key)
+) WITHOUT ROWID;
 
 -- Ids whose edges have to be derived again, because evidence or an end's liveness
--- changed. side: g, the edges of a group; m, those of a member.
--- stage: 0 deletes are due, 1 adds are due. after: the other end of the last edge
--- that was looked at.
+-- changed. side: g, the edges of a group; m, those of a member. stage: what is due
+-- next, 0 deletes, 1 the entries of im_member_groups (groups only), 2 adds. after:
+-- the other end of the last edge that was looked at.
 CREATE TABLE im_dirty (
     connector_key INTEGER NOT NULL,
     stage         INTEGER NOT NULL,
@@ -210,6 +221,7 @@ DROP TABLE im_progress;
 DROP TABLE im_secrets;
 DROP TABLE im_changes;
 DROP TABLE im_dirty;
+DROP TABLE im_member_groups;
 DROP TABLE im_edges;
 DROP TABLE im_objects;
 DROP TABLE im_ids;
