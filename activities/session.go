@@ -65,7 +65,8 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 		OnCall:     s.onCall(activity.GetMetricsHandler(ctx)),
 	})
 	if err != nil {
-		return nil, permanentf(ErrDefinition, "connector %q: %v", f.Connector, err)
+		return nil, permanentf(ErrDefinition, "connector %q, with the secret %s: %v; store it again with `starter secret set %s`",
+			f.Connector, def.Auth.APIKey, err, def.Auth.APIKey)
 	}
 	s.beat = startHeart(ctx)
 	return s, nil

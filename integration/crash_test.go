@@ -2,7 +2,9 @@ package integration
 
 import (
 	"cmp"
+	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -116,4 +118,45 @@ func TestCancelStopsAfterThePagesInHand(t *testing.T) {
 	fresh.worker()
 	fresh.completed()
 	requireSame(t, fresh.objects(), w.objects())
+}
+
+// TestCancelWaitsForASlowPage cancels while a page takes longer than the heartbeat
+// time-out: it is finished and counted all the same.
+func TestCancelWaitsForASlowPage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, oktasim.Config{Org: generated(t, 300, 3)}, nil)
+	w.worker()
+	held := make(chan struct{})
+	var once sync.Once
+	w.sim.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/api/v1/users" {
+			once.Do(func() { close(held) })
+			<-time.After(20 * time.Second) // the heartbeat time-out is 15
+		}
+		return false
+	})
+	runID := w.start()
+	<-held
+	w.ok(w.starter("", "cancel", runID))
+	row := w.wait(runID)
+	require.Equal(t, "Cancelled", row.Outcome, row.Error)
+	require.Equal(t, w.sim.Stats().Total, row.APICalls)
+	require.Positive(t, row.Counts["User"].Added, "the page in hand was recorded")
+}
+
+// TestCancelOfAFailingRun cancels a run whose every call fails: it ends as cancelled.
+func TestCancelOfAFailingRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, oktasim.Config{Org: generated(t, 100, 3)}, nil)
+	w.worker()
+	failing := make(chan struct{}, 100)
+	w.sim.Intercept(func(rw http.ResponseWriter, _ *http.Request) bool {
+		failing <- struct{}{}
+		rw.WriteHeader(http.StatusBadGateway)
+		return true
+	})
+	runID := w.start()
+	<-failing
+	w.ok(w.starter("", "cancel", runID))
+	require.Equal(t, "Cancelled", w.wait(runID).Outcome)
 }

@@ -121,7 +121,7 @@ func (w *world) define(over map[string]any) {
 		"AuthJson": map[string]any{"Mode": "ApiKey", "ApiKey": "secret://okta/contoso/apitoken"},
 	})
 	require.NoError(w, err)
-	w.ok(w.starter(string(b), "connector", "apply", "-f", "-"))
+	w.ok(w.starter(string(b), "connector", "apply", "--replace-org", "-f", "-"))
 }
 
 func (w *world) env() []string { return []string{"IDENTITYMESH_TASK_QUEUE=" + w.queue} }

@@ -26,6 +26,9 @@ const (
 // maxErrorBodyBytes is how much of a refusal is read.
 const maxErrorBodyBytes = 64 << 10
 
+// maxCutToken is dropped from the end of a body that was cut off: more than any token is long.
+const maxCutToken = 4 << 10
+
 // What to do about a refusal (runbook, Troubleshooting).
 const (
 	remedyToken        = "the API token has expired (30 days without use) or was revoked, or the administrator who created it was deactivated: create a new token as an active administrator in Okta under Security > API > Tokens and store it with `starter secret set <reference>`" //nolint:gosec // advice about a token, not a token
@@ -54,6 +57,10 @@ type oktaError struct {
 // refusal turns an answer other than 200 into an error.
 func (x *exchange) refusal(resp *http.Response, page *Page) error {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBodyBytes))
+	if len(text) == maxErrorBodyBytes { // the cut may have gone through an echoed token
+		text = []byte(x.scrub(string(text)))
+		text = text[:max(len(text)-maxCutToken, 0)]
+	}
 	if err != nil && x.caller.Err() != nil {
 		return x.caller.Err()
 	}
@@ -215,7 +222,14 @@ func (x *exchange) location(h http.Header) string {
 }
 
 // quote returns the beginning of a text of the server, in quotation marks.
-func (x *exchange) quote(text []byte) string { return `"` + x.tidy(string(text), maxQuote) + `"` }
+//
+// What looks like a part of JSON is not quoted: it may hold people's data.
+func (x *exchange) quote(text []byte) string {
+	if bytes.Contains(text, []byte(`":`)) {
+		return "that holds a part of JSON"
+	}
+	return `"` + x.tidy(string(text), maxQuote) + `"`
+}
 
 func join(a, b string) string {
 	if a == "" || b == "" {

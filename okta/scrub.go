@@ -4,6 +4,7 @@ import (
 	"errors"
 	"html"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -16,6 +17,10 @@ const (
 	maxSummary = 400 // of errorSummary, errorCauses and error_description
 	maxCauses  = 10
 )
+
+// address is what looks like an e-mail address or a login: errors travel through
+// logs and Temporal, where people's data must not be.
+var address = regexp.MustCompile(`[^\s"'<>(),;:]+@[\pL\pN-]+(\.[\pL\pN-]+)+`)
 
 // newScrubber returns a function that replaces the token by "[token]", in the
 // spellings in which a server or an error text may echo it.
@@ -45,6 +50,7 @@ func (c *Client) tidy(text string, limit int) string {
 	}, text)
 	// Again: what was dropped may have stood inside the token.
 	text = c.scrub(strings.Join(strings.Fields(text), " "))
+	text = address.ReplaceAllString(text, "[e-mail]")
 	for i := range text {
 		if limit--; limit < 0 {
 			return text[:i] + "…"

@@ -196,7 +196,7 @@ func (r *importRun) commit(ctx workflow.Context) (*ImportResult, error) {
 // own cancellation, and returns the workflow's error.
 func (r *importRun) end(ctx workflow.Context, cause error) error {
 	outcome := activities.Cancelled
-	message, err := "cancelled by an operator", error(temporal.NewCanceledError())
+	message, err := "cancelled by an operator", temporal.NewCanceledError()
 	// Temporal does not retry an activity of a cancelled workflow: what it met last,
 	// a bad gateway or a lost worker, is not why the run ends.
 	if ctx.Err() == nil && !temporal.IsCanceledError(cause) {

@@ -38,6 +38,9 @@ func start(bin string, args, env []string, log io.Writer) (*Process, error) {
 	p := &Process{Name: filepath.Base(bin), done: make(chan struct{}), news: make(chan struct{})}
 	p.cmd = exec.Command(bin, args...) //nolint:noctx,gosec // our own binary; its life ends with Stop or Kill, not with a context
 	p.cmd.Env = append(os.Environ(), env...)
+	// A Ctrl-C on the terminal is for the program that holds the stack: it stops the
+	// others in order.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)

@@ -24,11 +24,17 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
+	err := command().ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil: // Ctrl-C in the middle: everything has been stopped
+		say("Stopped.")
+		return 130
+	default:
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		return 1
 	}
-	return 0
 }
 
 // show is one demonstration.
