@@ -315,3 +315,35 @@ func TestCallsOfABadPageAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, run.APICalls)
 }
+
+// TestAStuckMemberListIsReadInSmallerPages lets every large page after the first time
+// out: its size is in Okta's own link, so the walk begins again with less.
+func TestAStuckMemberListIsReadInSmallerPages(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1500, 1, nil) // Everyone has two pages
+	begun := b.begin()
+	in := activities.WalkInput{Fence: begun.Fence, Plan: begun.Plan, MaxPages: 50}
+	users, err := do[activities.WalkResult](b, b.acts.ReadUsers, in)
+	require.NoError(t, err)
+	groups, err := do[activities.WalkResult](b, b.acts.ReadGroups, in)
+	require.NoError(t, err)
+	b.sim.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		large, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+		if large <= 500 || !r.URL.Query().Has("after") {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write([]byte(`{"errorCode":"E0000009","errorSummary":"Internal Server Error","errorLink":"E0000009","errorId":"oae1","errorCauses":[]}`))
+		return true
+	})
+	members := activities.MembersInput{Fence: begun.Fence, Plan: begun.Plan, From: 1, To: 1, MaxPages: 50}
+	require.Eventually(t, func() bool { // as Temporal does
+		r, err := do[activities.MembersResult](b, b.acts.ReadMembers, members)
+		return err == nil && r.Next == 2
+	}, 20*time.Second, time.Millisecond)
+	b.sim.Intercept(nil)
+	_, err = b.finish(begun, users.Mark, groups.Mark)
+	require.NoError(t, err)
+	require.Len(t, b.live(mesh.GroupMember), len(b.live(mesh.User)))
+}

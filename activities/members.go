@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/identitymesh/okta-connector/mapping"
 	"github.com/identitymesh/okta-connector/mesh"
@@ -57,7 +58,7 @@ func (s *session) readGroup(ctx context.Context, id string, maxPages int, r *Mem
 		return false, ctx.Err()
 	}
 	before := s.pages
-	p, err := s.readMembers(ctx, membersStream+id, id, maxPages, r)
+	p, err := s.readMembers(ctx, membersStream+id, id, maxMemberPage, maxPages, r)
 	r.Pages += s.pages - before
 	if _, gone := errors.AsType[*goneError](err); gone {
 		return true, s.groupGone(ctx, id, p)
@@ -65,12 +66,14 @@ func (s *session) readGroup(ctx context.Context, id string, maxPages int, r *Mem
 	return p.Done, err
 }
 
-// readMembers reads pages of a group's member list into the mesh.
-func (s *session) readMembers(ctx context.Context, name, id string, maxPages int, r *MembersResult) (mesh.Progress, error) {
-	return read(ctx, s, stream[okta.Member]{
-		name: name,
+// readMembers reads pages of a group's member list into the mesh. A walk that is
+// stuck in its middle gives way to one with pages of half the size.
+func (s *session) readMembers(ctx context.Context, name, id string, size, maxPages int, r *MembersResult) (mesh.Progress, error) {
+	p, err := read(ctx, s, stream[okta.Member]{
+		name:    name,
+		smaller: size/2 >= minMemberPage,
 		fetch: func(ctx context.Context, next string, failures int) ([]okta.Member, *okta.Page, error) {
-			return s.okta.ListGroupMembers(ctx, id, max(maxMemberPage>>failures, minMemberPage), next)
+			return s.okta.ListGroupMembers(ctx, id, max(size>>failures, minMemberPage), next)
 		},
 		write: func(ctx context.Context, p mesh.Page, rows []okta.Member) (mesh.Progress, error) {
 			members := make([]mesh.Member, len(rows))
@@ -81,6 +84,11 @@ func (s *session) readMembers(ctx context.Context, name, id string, maxPages int
 			return s.a.store.WriteMembers(ctx, s.fence, mesh.MemberPage{Page: p, GroupID: id, Members: members})
 		},
 	}, maxPages)
+	if errors.Is(err, errStuck) {
+		s.log.Warn("A member list is read again in smaller pages", "group", id, "page", p.Page+1, "size", size/2)
+		return s.readMembers(ctx, fmt.Sprintf("%s%s/%d", membersStream, id, size/2), id, size/2, maxPages, r)
+	}
+	return p, err
 }
 
 // groupGone records that a group was deleted between its listing and its reading:

@@ -21,7 +21,16 @@ type stream[T any] struct {
 	write func(ctx context.Context, p mesh.Page, rows []T) (mesh.Progress, error)
 	// empty, when set, is the error of a walk that ends without a single row.
 	empty func() error
+	// smaller says that the list can be read anew in smaller pages: a walk that is
+	// stuck in its middle then ends with errStuck.
+	smaller bool
 }
+
+// errStuck says that a page after the first failed stuckAfter times: its size is in
+// the link that Okta gave, so only a new walk can ask for less.
+var errStuck = errors.New("stuck")
+
+const stuckAfter = 2
 
 // goneError says that Okta no longer knows the object whose list is being read.
 type goneError struct{ err error }
@@ -45,6 +54,9 @@ func read[T any](ctx context.Context, s *session, st stream[T], maxPages int) (m
 	p, err := s.a.store.Claim(ctx, s.fence, st.name, s.owner)
 	if err != nil {
 		return p, storeError(err)
+	}
+	if st.smaller && !p.Done && p.Page > 0 && p.Failures >= stuckAfter {
+		return p, errStuck
 	}
 	for recorded := 0; !p.Done && recorded < maxPages && !stopping(ctx); {
 		s.beat.at(st.name, p.Page+1, p.Seen)
