@@ -27,6 +27,7 @@ type cli struct {
 
 	openStore   func(ctx context.Context) (mesh.Store, error)
 	openSecrets func(store mesh.Store) (secretStore, error)
+	checkKey    func(ctx context.Context, store mesh.Secrets) error // nil: not checked
 	// dial connects to Temporal; an empty namespace means the environment's.
 	dial      func(ctx context.Context, namespace string) (temporalClient, error)
 	taskQueue func() string
@@ -67,6 +68,7 @@ func newCLI() *cli {
 		tty:         osTerminal{},
 		openStore:   app.OpenStore,
 		openSecrets: func(s mesh.Store) (secretStore, error) { return app.OpenSecrets(s) },
+		checkKey:    app.CheckKey,
 		dial:        dialTemporal,
 		taskQueue:   app.TaskQueue,
 		now:         time.Now,

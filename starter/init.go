@@ -151,5 +151,10 @@ func (c *cli) setSecret(ctx context.Context, store mesh.Store, ref string, value
 	if err != nil {
 		return err
 	}
+	if c.checkKey != nil {
+		if err := c.checkKey(ctx, store); err != nil {
+			return err
+		}
+	}
 	return sealed.Set(ctx, parsed, value)
 }

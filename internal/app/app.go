@@ -5,7 +5,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -94,4 +96,22 @@ func OpenSecrets(store mesh.Store) (*secrets.TableStore, error) {
 		return nil, err
 	}
 	return secrets.NewTableStore(store, secrets.OpenKeys(p)), nil
+}
+
+// CheckKey fails when secrets are sealed under a key file that is not there: a new
+// key would be made for the next one, and the others would be lost in silence.
+func CheckKey(ctx context.Context, store mesh.Secrets) error {
+	p, err := KeyPath()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	sealed, err := store.ListSecrets(ctx)
+	if err != nil || len(sealed) == 0 {
+		return err
+	}
+	return fmt.Errorf("the key file %s is missing, and %d secrets are sealed under it: put it back (or set %s to where it is); if it is lost, delete them with `starter secret delete REF` and set them anew",
+		p, len(sealed), EnvKeyFile)
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -66,6 +67,13 @@ func TestFirstOpenerMakesEverything(t *testing.T) { //nolint:paralleltest // set
 	v, err := s.Resolve(t.Context(), ref)
 	require.NoError(t, err)
 	require.Equal(t, "value", v.Reveal())
+	require.NoError(t, CheckKey(t.Context(), store))
+	key, err := KeyPath()
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(key))
+	require.ErrorContains(t, CheckKey(t.Context(), store), "1 secrets are sealed")
+	require.NoError(t, store.DeleteSecret(t.Context(), string(ref)))
+	require.NoError(t, CheckKey(t.Context(), store))
 	_, err = store.Connector(t.Context(), "contoso")
 	require.ErrorAs(t, err, new(*mesh.NotFoundError))
 }
