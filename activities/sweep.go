@@ -233,7 +233,7 @@ func (s *session) checkSearchable(ctx context.Context, id string) error {
 	if len(rows) == 0 {
 		return &okta.Error{
 			Kind: okta.RetryLater, Method: http.MethodGet, Endpoint: "/api/v1/users", ObjectID: id,
-			Err: errors.New("Okta's search does not know a user whom Okta has, so it cannot say who is out of scope"), //nolint:staticcheck // begins with a name
+			Err: errors.New("the search does not know a user whom Okta has, so it cannot say who is out of scope"),
 		}
 	}
 	return nil
