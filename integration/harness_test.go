@@ -202,7 +202,7 @@ func (w *world) wait(runID string) runRow {
 	require.Eventually(w, func() bool {
 		r := w.starter("", "runs", "show", runID, "-o", "json")
 		return r.Code == 0 && json.Unmarshal([]byte(r.Stdout), &row) == nil && row.Outcome != ""
-	}, time.Minute, 100*time.Millisecond)
+	}, 5*time.Minute, 100*time.Millisecond) // a loaded machine recovers slowly
 	return row
 }
 
