@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // TypeOkta is the only connector type of this release.
@@ -29,6 +30,12 @@ const (
 	ExternalIDIsLogin = "login" // the sign-in name of users, which can change
 )
 
+// The values of [Config.MembershipRefresh].
+const (
+	MembershipRefreshChanged = "changed" // a delta reads the members of changed groups
+	MembershipRefreshAll     = "all"     // a delta reads the members of every group
+)
+
 // Limits and defaults of a definition.
 const (
 	DefaultPageSize = 200 // rows per page of users and groups
@@ -38,6 +45,16 @@ const (
 	// MaxInFlight is how many requests a run of one connector has open at Okta at the
 	// same time. It is not configurable yet.
 	MaxInFlight = 10
+
+	// DefaultWatermarkOverlap covers what Okta's index shows late (facts.md §1).
+	DefaultWatermarkOverlap = 5 * time.Minute
+	MaxWatermarkOverlap     = 24 * time.Hour
+
+	DefaultMaxDeletePercent = 10
+
+	DefaultHoldTimeLimit = 72 * time.Hour
+	MinHoldTimeLimit     = time.Minute
+	MaxHoldTimeLimit     = 8760 * time.Hour // a year
 )
 
 // Definition is one connector: the runbook's two JSON documents under a name.
@@ -70,6 +87,22 @@ type Config struct {
 	// ExternalIDAttribute is [ExternalIDIsID] or [ExternalIDIsLogin]. Groups always
 	// use the id.
 	ExternalIDAttribute string `json:"ExternalIdAttribute"`
+	// WatermarkOverlap is how far before its watermark a delta begins to read, because
+	// Okta's stamps are whole seconds and its lists lag: 0 to [MaxWatermarkOverlap].
+	WatermarkOverlap Duration `json:"WatermarkOverlap"`
+	// MembershipRefresh is [MembershipRefreshChanged] or [MembershipRefreshAll].
+	MembershipRefresh string `json:"MembershipRefresh"`
+	// GroupFilter narrows the groups; nil: all.
+	GroupFilter *GroupFilter `json:"GroupFilter"`
+	// MaxDeletePercent is the share of a type's live objects, 0 to 100, that may be
+	// deleted in 24 hours; more, and more than 10 of them, is held for an operator.
+	MaxDeletePercent int `json:"MaxDeletePercent"`
+	// MaxDeletes is the number of deletes of a type in 24 hours above which they are
+	// held; nil: no such limit.
+	MaxDeletes *int `json:"MaxDeletes"`
+	// HoldTimeLimit is how long held deletes wait for an operator before they are
+	// dropped, [MinHoldTimeLimit] to [MaxHoldTimeLimit].
+	HoldTimeLimit Duration `json:"HoldTimeLimit"`
 	// InsecureLoopback allows plain http, for a simulator, and only when the host of
 	// OrgDomain is a loopback address.
 	InsecureLoopback bool `json:"InsecureLoopback"`
@@ -86,7 +119,8 @@ type Auth struct {
 	APIKey string `json:"ApiKey"`
 }
 
-// DefaultConfig returns the runbook's defaults. OrgDomain has none.
+// DefaultConfig returns the runbook's defaults, and those of the fields that the
+// runbook does not have. OrgDomain has none.
 func DefaultConfig() Config {
 	return Config{
 		PageSize:            DefaultPageSize,
@@ -94,6 +128,10 @@ func DefaultConfig() Config {
 		ImportGroups:        true,
 		ImportMemberships:   true,
 		ExternalIDAttribute: ExternalIDIsID,
+		WatermarkOverlap:    Duration{DefaultWatermarkOverlap},
+		MembershipRefresh:   MembershipRefreshChanged,
+		MaxDeletePercent:    DefaultMaxDeletePercent,
+		HoldTimeLimit:       Duration{DefaultHoldTimeLimit},
 		IgnoreForChanges:    []string{},
 	}
 }
@@ -162,6 +200,7 @@ func (c Config) canonical() Config {
 		c.IgnoreForChanges = []string{}
 	}
 	c.OrgDomain = strings.ToLower(c.OrgDomain)
+	c.GroupFilter = c.GroupFilter.canonical()
 	return c
 }
 
@@ -174,7 +213,7 @@ func encode(v any, indent string) []byte {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", indent)
 	if err := enc.Encode(v); err != nil {
-		panic(fmt.Sprintf("connector: strings, numbers and booleans always marshal: %v", err))
+		panic(fmt.Sprintf("connector: strings, numbers, booleans and lists of them always marshal: %v", err))
 	}
 	return b.Bytes()
 }

@@ -50,8 +50,9 @@ func TestParseRunbook(t *testing.T) {
 		require.Equal(t, &want, got, name)
 	}
 	require.Equal(t, `{"OrgDomain":"contoso.okta.com","UserSearchFilter":null,"PageSize":200,"ImportUsers":true,`+
-		`"ImportGroups":true,"ImportMemberships":true,"ExternalIdAttribute":"id","InsecureLoopback":false,`+
-		`"IgnoreForChanges":[]}`, string(want.ConfigJSON()))
+		`"ImportGroups":true,"ImportMemberships":true,"ExternalIdAttribute":"id","WatermarkOverlap":"5m",`+
+		`"MembershipRefresh":"changed","GroupFilter":null,"MaxDeletePercent":10,"MaxDeletes":null,"HoldTimeLimit":"72h",`+
+		`"InsecureLoopback":false,"IgnoreForChanges":[]}`, string(want.ConfigJSON()))
 	require.Equal(t, `{"Mode":"ApiKey","ApiKey":"secret://okta/contoso/apitoken"}`, string(want.AuthJSON()))
 }
 
@@ -164,6 +165,12 @@ func ExampleTemplate() {
 	//     "ImportGroups": true,
 	//     "ImportMemberships": true,
 	//     "ExternalIdAttribute": "id",
+	//     "WatermarkOverlap": "5m",
+	//     "MembershipRefresh": "changed",
+	//     "GroupFilter": null,
+	//     "MaxDeletePercent": 10,
+	//     "MaxDeletes": null,
+	//     "HoldTimeLimit": "72h",
 	//     "InsecureLoopback": false,
 	//     "IgnoreForChanges": []
 	//   },

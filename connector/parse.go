@@ -70,6 +70,12 @@ func readConfig(ps *problems, raw json.RawMessage, c *Config) {
 	o.boolean("ImportGroups", &c.ImportGroups)
 	o.boolean("ImportMemberships", &c.ImportMemberships)
 	o.text("ExternalIdAttribute", &c.ExternalIDAttribute)
+	o.duration("WatermarkOverlap", &c.WatermarkOverlap)
+	o.text("MembershipRefresh", &c.MembershipRefresh)
+	readGroupFilter(o, &c.GroupFilter)
+	o.integer("MaxDeletePercent", &c.MaxDeletePercent)
+	o.nullableInteger("MaxDeletes", &c.MaxDeletes)
+	o.duration("HoldTimeLimit", &c.HoldTimeLimit)
 	o.boolean("InsecureLoopback", &c.InsecureLoopback)
 	o.list("IgnoreForChanges", &c.IgnoreForChanges)
 	o.rest()
@@ -260,6 +266,53 @@ func (o *object) integer(name string, into *int) {
 	if raw, ok := o.take(name); ok && !read(raw, into) {
 		o.ps.add(o.field(name), "must be a whole number, not %s", kind(raw))
 	}
+}
+
+func (o *object) nullableInteger(name string, into **int) {
+	raw, ok := o.take(name)
+	if !ok || string(raw) == "null" {
+		return
+	}
+	var n int
+	if !read(raw, &n) {
+		o.ps.add(o.field(name), "must be a whole number or null, not %s", kind(raw))
+		return
+	}
+	*into = &n
+}
+
+func (o *object) duration(name string, into *Duration) {
+	const form = `such as "90s", "5m" or "72h"`
+	raw, ok := o.take(name)
+	if !ok {
+		return
+	}
+	var text string
+	if !read(raw, &text) {
+		o.ps.add(o.field(name), "must be a duration "+form+", not %s", kind(raw))
+		return
+	}
+	if err := into.UnmarshalText([]byte(text)); err != nil {
+		o.ps.add(o.field(name), "must be a duration "+form+", not %s", quote(text))
+	}
+}
+
+// nested returns the object that a member holds; ok is false when there is none or
+// it is no object.
+func (o *object) nested(name string, nullable bool) (part *object, ok bool) {
+	raw, ok := o.take(name)
+	if !ok || nullable && string(raw) == "null" {
+		return nil, false
+	}
+	if raw[0] != '{' {
+		want := "an object"
+		if nullable {
+			want += " or null"
+		}
+		o.ps.add(o.field(name), "must be %s, not %s", want, kind(raw))
+		return nil, false
+	}
+	return readObject(o.ps, o.field(name), raw)
 }
 
 func (o *object) boolean(name string, into *bool) {

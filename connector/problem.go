@@ -2,6 +2,7 @@ package connector
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -67,6 +68,11 @@ func (ps problems) has(field string) bool {
 		}
 	}
 	return false
+}
+
+// under says whether any part of field has a problem.
+func (ps problems) under(field string) bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return strings.HasPrefix(p.Field, field+".") })
 }
 
 func (ps problems) err(name string) error {

@@ -77,7 +77,7 @@ func TestRules(t *testing.T) {
 		{"Extra", `1`, `Extra: is no field of a connector definition; the fields are Name, Type, ConfigJson, AuthJson`},
 		{"name", `"x"`, `name: is no field of a connector definition; did you mean Name?`},
 		{"ConfigJson.PAGESIZE", `1`, `ConfigJson.PAGESIZE: is no field of a connector definition; did you mean PageSize?`},
-		{"ConfigJson.GroupFilter", `"x"`, `ConfigJson.GroupFilter: is no field of a connector definition; the fields are OrgDomain, UserSearchFilter, PageSize,`},
+		{"ConfigJson.Schedule", `"x"`, `ConfigJson.Schedule: is no field of a connector definition; the fields are OrgDomain, UserSearchFilter, PageSize,`},
 		{"ConfigJson.a b", `1`, `ConfigJson."a b": is no field`},
 		{"AuthJson.apikey", `"x"`, `AuthJson.apikey: is no field of a connector definition; did you mean ApiKey?`},
 
@@ -89,6 +89,7 @@ func TestRules(t *testing.T) {
 		{"ConfigJson.UserSearchFilter", `"(status pr"`, `has a parenthesis that is not closed`},
 		{"ConfigJson.UserSearchFilter", `"status eq \"ACTIVE"`, `has a quote that is not closed`},
 		{"ConfigJson.UserSearchFilter", `"profile.city eq \"a\\\""`, `has a quote that is not closed`},
+		{"ConfigJson.UserSearchFilter", `"profile.city eq \\\"a"`, `has a backslash outside of quotes`},
 		{"ConfigJson.PageSize", `0`, `ConfigJson.PageSize: must be from 1 to 200, not 0`},
 		{"ConfigJson.PageSize", `201`, `ConfigJson.PageSize: must be from 1 to 200, not 201`},
 		{"ConfigJson.PageSize", `-5`, `ConfigJson.PageSize: must be from 1 to 200, not -5`},

@@ -63,12 +63,43 @@ func (c *Config) check(ps *problems) {
 		c.ExternalIDAttribute != ExternalIDIsID && c.ExternalIDAttribute != ExternalIDIsLogin {
 		ps.add(field, "must be %q or %q, not %s", ExternalIDIsID, ExternalIDIsLogin, quote(c.ExternalIDAttribute))
 	}
+	c.checkDelta(ps)
+	c.checkGroupFilter(ps)
+	c.checkGuards(ps)
 	if field := path + "InsecureLoopback"; c.InsecureLoopback && !loopback &&
 		!ps.has(field) && !ps.has(path+"OrgDomain") {
 		ps.add(field, "may be true only when OrgDomain is a loopback address (localhost, 127.0.0.1, [::1]): "+
 			"the API token must not travel unencrypted; set it to false")
 	}
 	c.checkIgnored(ps)
+}
+
+func (c *Config) checkDelta(ps *problems) {
+	if field := "ConfigJson.WatermarkOverlap"; !ps.has(field) {
+		switch overlap := c.WatermarkOverlap; {
+		case overlap.Duration < 0:
+			ps.add(field, "must not be negative, which %s is: a delta would begin after the watermark and lose changes", overlap)
+		case overlap.Duration > MaxWatermarkOverlap:
+			ps.add(field, "must be at most %s, not %s: every delta reads that much again", Duration{MaxWatermarkOverlap}, overlap)
+		}
+	}
+	if field := "ConfigJson.MembershipRefresh"; !ps.has(field) &&
+		c.MembershipRefresh != MembershipRefreshChanged && c.MembershipRefresh != MembershipRefreshAll {
+		ps.add(field, "must be %q or %q, not %s", MembershipRefreshChanged, MembershipRefreshAll, quote(c.MembershipRefresh))
+	}
+}
+
+func (c *Config) checkGuards(ps *problems) {
+	if field := "ConfigJson.MaxDeletePercent"; !ps.has(field) && (c.MaxDeletePercent < 0 || c.MaxDeletePercent > 100) {
+		ps.add(field, "must be from 0 to 100, not %d", c.MaxDeletePercent)
+	}
+	if field := "ConfigJson.MaxDeletes"; c.MaxDeletes != nil && *c.MaxDeletes < 0 && !ps.has(field) {
+		ps.add(field, "must be 0 or more, not %d; use null for no limit", *c.MaxDeletes)
+	}
+	if field := "ConfigJson.HoldTimeLimit"; !ps.has(field) &&
+		(c.HoldTimeLimit.Duration < MinHoldTimeLimit || c.HoldTimeLimit.Duration > MaxHoldTimeLimit) {
+		ps.add(field, "must be from %s to %s, not %s", Duration{MinHoldTimeLimit}, Duration{MaxHoldTimeLimit}, c.HoldTimeLimit)
+	}
 }
 
 func (c *Config) checkIgnored(ps *problems) {
@@ -104,6 +135,8 @@ func checkFilter(f string) string {
 		case c == '"':
 			quoted = !quoted
 		case quoted:
+		case c == '\\':
+			return "has a backslash outside of quotes, where it means nothing"
 		case c == '(':
 			depth++
 		case c == ')':
