@@ -35,6 +35,8 @@ type Options struct {
 	// Ignore names the attributes that are left out of [mesh.Object.Hash]
 	// (IgnoreForChanges). They are mapped all the same.
 	Ignore []string
+	// IncludeGroup says whether a group is imported (GroupFilter); nil: all are.
+	IncludeGroup func(id, typ, name string) bool
 }
 
 // Error says that an object cannot be mapped. It holds no value of the object.
@@ -53,6 +55,12 @@ func (e *Error) Error() string {
 	}
 	return fmt.Sprintf("%s %s from Okta cannot be mapped: %s %s", e.Type, e.OktaID, e.Field, e.Message)
 }
+
+// builtIn and everyone are the type and name of the group that holds every user.
+const (
+	builtIn  = "BUILT_IN"
+	everyone = "Everyone"
+)
 
 // deprovisioned and active are the two statuses that mean something to the mapping
 // (facts.md §8).
@@ -96,7 +104,8 @@ func User(u *okta.User, o Options) (mesh.Object, error) {
 
 // Group maps a group. Attributes is as complete as in [User]. Stamp is the later
 // of lastUpdated and lastMembershipUpdated: a profile change moves only the first,
-// a member change only the second (facts.md §9). The error is an [*Error].
+// a member change only the second (facts.md §9). A group that Options.IncludeGroup
+// leaves out is mapped too, with Delete set. The error is an [*Error].
 func Group(g *okta.Group, o Options) (mesh.Object, error) {
 	if err := check(mesh.Group, g.ID, g.Profile); err != nil {
 		return mesh.Object{}, err
@@ -112,7 +121,14 @@ func Group(g *okta.Group, o Options) (mesh.Object, error) {
 	if members.After(stamp) {
 		stamp = members
 	}
-	obj := mesh.Object{Type: mesh.Group, OktaID: g.ID, ExternalID: g.ID, Stamp: stamp}
+	name, _ := g.Profile["name"].(string)
+	obj := mesh.Object{
+		Type: mesh.Group, OktaID: g.ID, ExternalID: g.ID, Stamp: stamp, MembersStamp: members,
+		Everyone: g.Type == builtIn && name == everyone,
+	}
+	if o.IncludeGroup != nil && !o.IncludeGroup(g.ID, g.Type, name) {
+		obj.Delete = mesh.OutOfScope
+	}
 	return groupFields.fill(obj, g, o.Ignore)
 }
 

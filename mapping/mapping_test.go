@@ -160,6 +160,56 @@ func TestGroup(t *testing.T) {
 	require.Contains(t, string(got.Attributes), `"objectClass":""`)
 }
 
+func TestGroupMembersStampAndEveryone(t *testing.T) {
+	t.Parallel()
+	stamp := "2024-04-02T03:04:05.000Z"
+	for _, c := range []struct {
+		typ, name string
+		members   *string
+		everyone  bool
+	}{
+		{"BUILT_IN", "Everyone", &stamp, true},
+		{"BUILT_IN", "Okta Administrators", &stamp, false},
+		{"OKTA_GROUP", "Everyone", nil, false},
+		{"BUILT_IN", "everyone", nil, false},
+	} {
+		g := okta.Group{ID: "00g1", Type: c.typ, LastMembershipUpdated: c.members, Profile: map[string]any{"name": c.name}}
+		got, err := mapping.Group(&g, mapping.Options{})
+		require.NoError(t, err)
+		require.Equal(t, c.everyone, got.Everyone, "%s %s", c.typ, c.name)
+		require.Equal(t, c.members == nil, got.MembersStamp.IsZero())
+		if c.members != nil {
+			require.Equal(t, time.Date(2024, 4, 2, 3, 4, 5, 0, time.UTC), got.MembersStamp)
+		}
+	}
+}
+
+func TestExcludedGroup(t *testing.T) {
+	t.Parallel()
+	g := okta.Group{ID: "00g1", Type: "OKTA_GROUP", Profile: map[string]any{"name": "IM-Sales"}}
+	plain, err := mapping.Group(&g, mapping.Options{})
+	require.NoError(t, err)
+	require.Empty(t, plain.Delete)
+	for _, include := range []bool{true, false} {
+		var asked []string
+		got, err := mapping.Group(&g, mapping.Options{IncludeGroup: func(id, typ, name string) bool {
+			asked = append(asked, id, typ, name)
+			return include
+		}})
+		require.NoError(t, err)
+		require.Equal(t, []string{"00g1", "OKTA_GROUP", "IM-Sales"}, asked)
+		want := plain
+		if !include {
+			want.Delete = mesh.OutOfScope
+		}
+		require.Equal(t, want, got)
+	}
+	g.Profile = map[string]any{}
+	got, err := mapping.Group(&g, mapping.Options{IncludeGroup: func(_, _, name string) bool { return name != "" }})
+	require.NoError(t, err)
+	require.Equal(t, mesh.OutOfScope, got.Delete, "a group without a name has the name \"\"")
+}
+
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	bad := "yesterday at noon"

@@ -19,6 +19,7 @@ const (
 	codeNotFound      = "E0000007"
 	codeInternal      = "E0000009" // also a list that timed out
 	codeNotPermitted  = "E0000015" // 401, but about a feature or a right, not the token
+	codeInvalidPaging = "E0000029"
 	codeInvalidSearch = "E0000031"
 	codeInvalidFilter = "E0000053"
 )
@@ -35,8 +36,9 @@ const (
 	remedyPermission   = "the token itself is valid, but its administrator may not use this feature: create the token as an administrator with the Read-Only Administrator role and check that the org has the feature"
 	remedyReadAccess   = "the administrator who owns the token lacks read access: create the token as an administrator with the Read-Only Administrator role, or another role that may read users and groups"
 	remedyNoOkta       = "the answer is not Okta's: check OrgDomain and any proxy in between"
-	remedyUserSearch   = `Okta refused the search expression: check UserSearchFilter, for example status eq "ACTIVE"`
-	remedyGroupFilter  = "Okta refused the filter expression: check GroupFilter"
+	remedyUserSearch   = `Okta refused the search expression: correct UserSearchFilter in the connector's definition, for example status eq "ACTIVE"`
+	remedyGroupFilter  = "Okta refused the connector's own filter, which no setting changes: report it with the request id"
+	remedyURLTooLong   = "the request's URL is too long for Okta or a proxy in between: shorten UserSearchFilter in the connector's definition"
 	remedyRow          = "nothing of this page was used: look for a proxy that rewrites answers, or give Okta's support the request id"
 	remedySmallerPage  = "lower PageSize"
 	remedyRetryTooLong = "a wait of more than 30 s is not waited for: find out in Okta or in the proxy who asks for it, then run again"
@@ -129,16 +131,32 @@ func (x *exchange) clientError(e *Error) {
 		}
 	case http.StatusConflict, http.StatusPreconditionFailed:
 		e.Kind = Conflict
+	case http.StatusRequestURITooLong:
+		e.remedy = remedyURLTooLong
 	case http.StatusRequestTimeout:
 		e.Kind, e.SmallerPage = RetryLater, x.list
 	}
-	if e.Code == codeInvalidSearch || e.Code == codeInvalidFilter {
-		switch x.template {
-		case usersEndpoint.template:
-			e.remedy = remedyUserSearch
-		case groupsEndpoint.template:
-			e.remedy = remedyGroupFilter
-		}
+	if byOkta && e.Status == http.StatusBadRequest || e.Code == codeInvalidSearch || e.Code == codeInvalidFilter {
+		x.badExpression(e)
+	}
+}
+
+// badExpression names the setting behind an expression that Okta refused. Which code
+// Okta uses varies (facts.md §6), so any 400 of a call with an expression counts,
+// except one about the cursor of a later page.
+func (x *exchange) badExpression(e *Error) {
+	if e.Code == codeInvalidPaging {
+		return
+	}
+	if e.Summary == "" && len(e.Causes) == 0 {
+		e.detail = join(e.detail, "Okta gave no reason")
+	}
+	q := x.target.Query()
+	switch {
+	case x.template == usersEndpoint.template && (q.Has("search") || q.Has("filter")):
+		e.remedy = remedyUserSearch
+	case x.template == groupsEndpoint.template && q.Has("filter"):
+		e.remedy = remedyGroupFilter
 	}
 }
 

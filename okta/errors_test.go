@@ -127,15 +127,27 @@ func TestRefusalsOfLists(t *testing.T) {
 	_, _, err = gone.GetGroup(t.Context(), "00g1")
 	requireKind(t, err, Gone)
 
-	for _, code := range []string{"E0000031", "E0000053"} {
-		bad, _ := setup(t, answer(400, oktaBody(code, "Invalid search criteria.")))
+	for _, code := range []string{"E0000031", "E0000053", "E0000001"} {
+		bad, _ := setup(t, answer(400, oktaBody(code, "Invalid search criteria.", "near anna@example.com")))
 		_, _, err = bad.ListUsers(t.Context(), ListUsers{Search: `profile.lastName zz "Müller"`}, "")
 		requireKind(t, err, Permanent)
-		require.ErrorContains(t, err, "UserSearchFilter")
+		require.ErrorContains(t, err, "400 Bad Request: "+code+" Invalid search criteria. (near [e-mail])")
+		require.ErrorContains(t, err, "correct UserSearchFilter in the connector's definition")
 		require.NotContains(t, err.Error(), "Müller")
 		_, _, err = bad.ListGroups(t.Context(), ListGroups{Filter: "x"}, "")
-		require.ErrorContains(t, err, "GroupFilter")
+		require.ErrorContains(t, err, "the connector's own filter")
 	}
+	mute, _ := setup(t, answer(400, `{"errorCode":"E0000031"}`))
+	_, _, err = mute.ListUsers(t.Context(), ListUsers{Search: "x"}, "")
+	require.ErrorContains(t, err, "400 Bad Request: E0000031: Okta gave no reason: Okta refused the search expression")
+	cursor, server := setup(t, answer(400, oktaBody("E0000029", "Invalid paging request.")))
+	_, _, err = cursor.ListUsers(t.Context(), ListUsers{}, server.URL+"/api/v1/users?after=x&search=status+pr")
+	requireKind(t, err, Permanent)
+	require.NotContains(t, err.Error(), "UserSearchFilter", "the cursor is bad, not the search")
+	long, _ := setup(t, answer(414, "<html>Request-URI Too Large</html>"))
+	_, _, err = long.ListUsers(t.Context(), ListUsers{Search: "x"}, "")
+	requireKind(t, err, Permanent)
+	require.ErrorContains(t, err, "shorten UserSearchFilter")
 }
 
 func TestRateLimited(t *testing.T) {

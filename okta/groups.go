@@ -36,8 +36,7 @@ type Member struct {
 // ListGroups selects groups. The zero value lists all.
 type ListGroups struct {
 	Limit int // rows per page, at most 200 recommended; 0 means Okta's default, 10,000
-	// Filter is an expression such as
-	// `lastUpdated gt "…" or lastMembershipUpdated gt "…"` (facts.md §2).
+	// Filter is an expression such as [GroupsSince] makes (facts.md §2).
 	Filter string
 }
 

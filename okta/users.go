@@ -32,6 +32,10 @@ type ListUsers struct {
 	Limit  int    // rows per page, 1 to 200; 0 means Okta's default
 	Search string // an expression of the search grammar; eventually consistent
 	Filter string // an expression of the filter grammar
+	// SortBy names a property and SortOrder is "asc" (Okta's default) or "desc". Both
+	// count with Search only; ties are ordered by id (facts.md §1).
+	SortBy    string
+	SortOrder string
 }
 
 var (
@@ -49,6 +53,12 @@ func (c *Client) ListUsers(ctx context.Context, o ListUsers, next string) ([]Use
 	}
 	if o.Filter != "" {
 		q.Set("filter", o.Filter)
+	}
+	if o.SortBy != "" {
+		q.Set("sortBy", o.SortBy)
+	}
+	if o.SortOrder != "" {
+		q.Set("sortOrder", o.SortOrder)
 	}
 	r := request{endpoint: usersEndpoint, path: "/api/v1/users", query: q, next: next}
 	return list(ctx, c, r, checkUser)

@@ -14,6 +14,31 @@
 //	org, err := oktasim.Generate(oktasim.Spec{Users: 100, Groups: 10, Seed: 1})
 //	srv := httptest.NewServer(oktasim.New(oktasim.Config{Org: org}))
 //
+// # Meanness
+//
+// A [Clock] moves time: stamps, the Date header, rate windows and lag follow it.
+// [Org.SetLag] puts what the org shows behind its writes, by kind of answer.
+// [Server.SetFault] makes it answer 200 with what is not so. [Scenarios] are the
+// recorded timelines; [Org.Truth] is what an importer must have in the end, and
+// [Server.Transport] asks without a socket.
+//
+// # Control API
+//
 // What Okta does not have lives under /_sim/, which needs no token and is not
-// counted: GET /_sim/stats and POST /_sim/stats/reset.
+// counted: GET /_sim/stats and POST /_sim/stats/reset. With [Config].Control, the
+// command's --control, the same and more lives under /-/, for scripts:
+//
+//	GET    /-/clock            {"now":"2026-03-14T15:09:26Z"}
+//	POST   /-/clock            {"advance":"15m"}, {"set":"2026-03-14T00:00:00Z"} or {"freeze":true}
+//	GET    /-/lag              the lag in force
+//	POST   /-/lag              {"search":"5s","members":"2s","membershipStamp":"3s","groupStamp":"0s","everyone":"1m","wobble":true}; what is absent is none
+//	GET    /-/fault            the faults that are set, with the answers left to each
+//	POST   /-/fault            {"name":"drop-rows","count":1,"share":0.5,"ids":["00u…"],"path":"/api/v1/users"}; see [Fault]
+//	DELETE /-/fault?name=…     clears one, without a name all
+//	GET    /-/stats            as /_sim/stats; POST /-/stats/reset starts anew
+//	POST   /-/touch            {"groups":["00g…"]}: see [Org.TouchMembership]
+//	DELETE /-/attribute?name=… see [Org.RemoveAttribute]
+//
+// An answer is JSON; a request that is refused is answered 400, 404, 405 or 409
+// with a line of text.
 package oktasim

@@ -110,6 +110,8 @@ func (g *group) plain() json.RawMessage {
 	return append(append(make([]byte, 0, g.linksAt+1), g.body[:g.linksAt]...), '}')
 }
 
+func (g *group) isEveryone() bool { return g.typ == BuiltIn && g.name == EveryoneName }
+
 // add puts u among the members and says whether it was not there yet.
 func (g *group) add(u *user) bool {
 	i, found := slices.BinarySearchFunc(g.members, u.id, compareUserID)

@@ -6,71 +6,42 @@ import (
 	"strings"
 )
 
-// listGroups is GET /groups.
+// listGroups is GET /groups. Filter and search answer from an index that may be
+// behind; the stamps may be behind in every answer.
 func listGroups(c *call) error {
-	modes := 0
-	for _, name := range []string{"search", "filter", "q"} {
-		if c.query.Get(name) != "" {
-			modes++
-		}
+	way, err := c.asked()
+	if err != nil {
+		return err
 	}
-	if modes > 1 {
-		return errExpression("Use one of search, filter and q.")
-	}
-	o := c.org()
 	row, err := groupRow(c)
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.query.Get("search") != "":
-		vocabulary := o.groupSearch()
-		o.mu.RLock()
-		match, err := compileExpression(vocabulary, c.query.Get("search"))
-		o.mu.RUnlock()
-		if err != nil {
-			return err
-		}
-		if c.query.Get("sortBy") == "" {
-			return pageGroups(c, limitGroups, row, match)
-		}
-		limit, err := pageLimit(c.query, limitGroups)
-		if err != nil {
-			return err
-		}
-		o.mu.RLock()
-		rows, next, err := sortedPage(c, o.groups, vocabulary, limit, match, func(g *group) string { return g.id }, row)
-		o.mu.RUnlock()
-		if err != nil {
-			return err
-		}
-		c.setLinks(limit, next)
-		return c.writeRows(rows)
-	case c.query.Get("filter") != "":
-		match, err := compileExpression(groupFilter, c.query.Get("filter"))
-		if err != nil {
-			return err
-		}
-		return pageGroups(c, limitGroups, row, match)
-	case c.query.Get("q") != "":
-		limit, err := pageLimit(c.query, limitGroupsQ)
-		if err != nil {
-			return err
-		}
-		q := strings.ToLower(c.query.Get("q"))
-		o.mu.RLock()
-		rows, _, _ := keysetPage(o.groups, "", limit, compareGroupID, func(g *group) bool {
-			return strings.HasPrefix(strings.ToLower(g.name), q)
-		}, row)
-		o.mu.RUnlock()
-		c.setLinks(limit, "")
-		return c.writeRows(rows)
+	o := c.org()
+	l := listing[group]{
+		kind: groupKind, limits: limitGroups, row: row,
+		source: func() ([]*group, error) { return o.shownGroups(o.viewGroups(way == "search" || way == "filter")), nil },
 	}
-	return pageGroups(c, limitGroups, row, nil)
+	switch way {
+	case "search":
+		vocabulary := o.groupSearch()
+		l.search = &vocabulary
+		l.match, err = compileQuery(c, vocabulary, way)
+	case "filter":
+		l.match, err = compileQuery(c, groupFilter, way)
+	case "q":
+		q := strings.ToLower(c.query.Get("q"))
+		l.limits, l.single = limitGroupsQ, true
+		l.match = func(g *group) bool { return strings.HasPrefix(strings.ToLower(g.name), q) }
+	}
+	if err != nil {
+		return err
+	}
+	return l.answer(c)
 }
 
 // groupRow picks the form of a list item by the expand parameter.
-func groupRow(c *call) (func(*group) userRow, error) {
+func groupRow(c *call) (func(*group) listRow, error) {
 	stats := false
 	for name := range strings.SplitSeq(c.query.Get("expand"), ",") {
 		switch name {
@@ -82,34 +53,17 @@ func groupRow(c *call) (func(*group) userRow, error) {
 		}
 	}
 	if stats {
-		return func(g *group) userRow { return userRow{head: g.withStats()} }, nil
+		return func(g *group) listRow { return listRow{id: g.id, head: g.withStats()} }, nil
 	}
-	return func(g *group) userRow { return userRow{head: g.body} }, nil
+	return plainGroup, nil
 }
 
-func pageGroups(c *call, l limits, row func(*group) userRow, match predicate[group]) error {
-	limit, err := pageLimit(c.query, l)
-	if err != nil {
-		return err
-	}
-	o := c.org()
-	o.mu.RLock()
-	after, err := c.keysetCursor("", prefixGroup, o.isGroup)
-	if err != nil {
-		o.mu.RUnlock()
-		return err
-	}
-	rows, last, more := keysetPage(o.groups, after, limit, compareGroupID, match, row)
-	next := ""
-	if more {
-		next = last.id
-	}
-	o.mu.RUnlock()
-	c.setLinks(limit, next)
-	return c.writeRows(rows)
-}
+func plainGroup(g *group) listRow { return listRow{id: g.id, head: g.body} }
 
 func getGroup(c *call) error {
+	if err := c.forbidden(); err != nil {
+		return err
+	}
 	row, err := groupRow(c)
 	if err != nil {
 		return err
@@ -121,7 +75,7 @@ func getGroup(c *call) error {
 		o.mu.RUnlock()
 		return errNotFound(c.ids[0], "UserGroup")
 	}
-	body := row(g).head
+	body := row(o.shownGroup(g, o.viewGroups(false))).head
 	o.mu.RUnlock()
 	return c.writeJSON(body)
 }
@@ -187,30 +141,18 @@ func deleteGroup(c *call) error {
 // listMembers is GET /groups/{id}/users: whole users of every status,
 // DEPROVISIONED too (facts.md §3).
 func listMembers(c *call) error {
-	limit, err := pageLimit(c.query, limitMembers)
-	if err != nil {
-		return err
-	}
 	o := c.org()
-	o.mu.RLock()
-	g := o.group(c.ids[0])
-	if g == nil {
-		o.mu.RUnlock()
-		return errNotFound(c.ids[0], "UserGroup")
-	}
-	after, err := c.keysetCursor("", prefixUser, o.isUser)
-	if err != nil {
-		o.mu.RUnlock()
-		return err
-	}
-	rows, last, more := keysetPage(g.members, after, limit, compareUserID, nil, func(u *user) userRow { return u.row(false) })
-	next := ""
-	if more {
-		next = last.id
-	}
-	o.mu.RUnlock()
-	c.setLinks(limit, next)
-	return c.writeRows(rows)
+	return listing[user]{
+		kind: userKind, limits: limitMembers,
+		source: func() ([]*user, error) {
+			g := o.group(c.ids[0])
+			if g == nil {
+				return nil, errNotFound(c.ids[0], "UserGroup")
+			}
+			return o.shownMembers(g), nil
+		},
+		row: func(u *user) listRow { return u.row(false) },
+	}.answer(c)
 }
 
 func addMember(c *call) error {
@@ -229,33 +171,22 @@ func removeMember(c *call) error {
 
 // listUserGroups is GET /users/{id}/groups, with Everyone (facts.md §4).
 func listUserGroups(c *call) error {
-	limit, err := pageLimit(c.query, limitUserGroups)
-	if err != nil {
-		return err
-	}
 	o := c.org()
-	o.mu.RLock()
-	u := o.userByRef(c.ids[0])
-	if u == nil {
-		o.mu.RUnlock()
-		return errNotFound(c.ids[0], "User")
-	}
-	after, err := c.keysetCursor("", prefixGroup, o.isGroup)
-	if err != nil {
-		o.mu.RUnlock()
-		return err
-	}
-	rows, last, more := keysetPage(o.groups, after, limit, compareGroupID, func(g *group) bool {
-		_, in := slices.BinarySearchFunc(g.members, u.id, compareUserID)
-		return in
-	}, func(g *group) userRow { return userRow{head: g.body} })
-	next := ""
-	if more {
-		next = last.id
-	}
-	o.mu.RUnlock()
-	c.setLinks(limit, next)
-	return c.writeRows(rows)
+	var of *user
+	return listing[group]{
+		kind: groupKind, limits: limitUserGroups,
+		source: func() ([]*group, error) {
+			if of = o.userByRef(c.ids[0]); of == nil {
+				return nil, errNotFound(c.ids[0], "User")
+			}
+			return o.shownGroups(o.viewGroups(false)), nil
+		},
+		match: func(g *group) bool {
+			_, in := slices.BinarySearchFunc(g.members, of.id, compareUserID)
+			return in
+		},
+		row: plainGroup,
+	}.answer(c)
 }
 
 // emptyList answers a list that this org has nothing in.

@@ -3,178 +3,60 @@ package oktasim
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 )
 
 // listUsers is GET /users. The plain list and q leave out DEPROVISIONED users,
-// filter and search include them (facts.md §1).
+// filter and search include them (facts.md §1) and answer from an index that may
+// be behind.
 func listUsers(c *call) error {
-	modes := 0
-	for _, name := range []string{"search", "filter", "q"} {
-		if c.query.Get(name) != "" {
-			modes++
-		}
-	}
-	if modes > 1 {
-		// Okta does not say which one wins; a client must not depend on it.
-		return errExpression("Use one of search, filter and q.")
-	}
-	switch {
-	case c.query.Get("search") != "":
-		return searchUsers(c)
-	case c.query.Get("filter") != "":
-		match, err := compileExpression(userFilter, c.query.Get("filter"))
-		if err != nil {
-			return err
-		}
-		return pageUsers(c, limitUsers, "0", match)
-	case c.query.Get("q") != "":
-		return queryUsers(c)
-	}
-	return pageUsers(c, limitUsers, "0", func(u *user) bool { return u.status != Deprovisioned })
-}
-
-// pageUsers answers one page of the users that match, by id.
-func pageUsers(c *call, l limits, mark string, match predicate[user]) error {
-	limit, err := pageLimit(c.query, l)
+	way, err := c.asked()
 	if err != nil {
 		return err
 	}
 	o, trimmed := c.org(), c.trimmed()
-	o.mu.RLock()
-	after, err := c.keysetCursor(mark, prefixUser, o.isUser)
+	l := listing[user]{
+		kind: userKind, limits: limitUsers, mark: "0",
+		source: func() ([]*user, error) { return o.users, nil },
+		row:    func(u *user) listRow { return u.row(trimmed) },
+	}
+	index := func() ([]*user, error) { return o.indexUsers(), nil }
+	switch way {
+	case "search":
+		vocabulary := o.userSearch()
+		l.search, l.mark, l.source = &vocabulary, "", index
+		l.match, err = compileQuery(c, vocabulary, way)
+	case "filter":
+		l.source = index
+		l.match, err = compileQuery(c, userFilter, way)
+	case "q":
+		l.limits, l.single = limitUsersQ, true
+		l.match = startsWith(c.query.Get("q"))
+	default:
+		l.match = func(u *user) bool { return u.status != Deprovisioned }
+	}
 	if err != nil {
-		o.mu.RUnlock()
 		return err
 	}
-	rows, last, more := keysetPage(o.users, after, limit, compareUserID, match, func(u *user) userRow { return u.row(trimmed) })
-	next := ""
-	if more {
-		next = mark + last.id
-	}
-	o.mu.RUnlock()
-	c.setLinks(limit, next)
-	return c.writeRows(rows)
+	return l.answer(c)
 }
 
-// keysetPage walks a list that is ordered by id from behind after. more says
-// that a matching row follows the page.
-func keysetPage[T any](list []*T, after string, limit int, compare func(*T, string) int, match predicate[T], row func(*T) userRow) (rows []userRow, last *T, more bool) {
-	start := 0
-	if after != "" {
-		i, found := slices.BinarySearchFunc(list, after, compare)
-		if start = i; found {
-			start++
-		}
-	}
-	for _, t := range list[start:] {
-		if match != nil && !match(t) {
-			continue
-		}
-		if len(rows) == limit {
-			return rows, last, true
-		}
-		rows = append(rows, row(t))
-		last = t
-	}
-	return rows, last, false
-}
-
-// searchUsers is GET /users?search=, with or without sortBy.
-func searchUsers(c *call) error {
-	o := c.org()
-	vocabulary := o.userSearch()
-	o.mu.RLock()
-	match, err := compileExpression(vocabulary, c.query.Get("search"))
-	o.mu.RUnlock()
-	if err != nil {
-		return err
-	}
-	if c.query.Get("sortBy") == "" {
-		return pageUsers(c, limitUsers, "", match)
-	}
-	limit, err := pageLimit(c.query, limitUsers)
-	if err != nil {
-		return err
-	}
-	trimmed := c.trimmed()
-	o.mu.RLock()
-	rows, next, err := sortedPage(c, o.users, vocabulary, limit, match,
-		func(u *user) string { return u.id }, func(u *user) userRow { return u.row(trimmed) })
-	o.mu.RUnlock()
-	if err != nil {
-		return err
-	}
-	c.setLinks(limit, next)
-	return c.writeRows(rows)
-}
-
-// sortedPage is one page of a search with sortBy.
-func sortedPage[T any](c *call, list []*T, v vocabulary[T], limit int, match predicate[T], id func(*T) string, row func(*T) userRow) (rows []userRow, next string, err error) {
-	by := c.query.Get("sortBy")
-	p, ok := v.resolve(by)
-	if !ok {
-		return nil, "", errExpression("The property '" + by + "' cannot be sorted by.")
-	}
-	order := strings.ToLower(c.query.Get("sortOrder"))
-	if order != "" && order != "asc" && order != "desc" {
-		return nil, "", errValidation("sortOrder", "sortOrder: must be asc or desc")
-	}
-	type keyed struct {
-		key sortKey
-		t   *T
-	}
-	var all []keyed
-	for _, t := range list {
-		if match(t) {
-			all = append(all, keyed{p.sortKey(t, id(t)), t})
-		}
-	}
-	slices.SortFunc(all, func(a, b keyed) int { return a.key.compare(b.key, order == "desc") })
-	if c.query.Has("after") {
-		after, ok := parseSortCursor(c.query.Get("after"))
-		if !ok {
-			return nil, "", errBadCursor()
-		}
-		i := slices.IndexFunc(all, func(k keyed) bool { return k.key.compare(after, order == "desc") > 0 })
-		if i < 0 {
-			i = len(all)
-		}
-		all = all[i:]
-	}
-	if len(all) > limit {
-		next = sortCursor(all[limit-1].key)
-		all = all[:limit]
-	}
-	for _, k := range all {
-		rows = append(rows, row(k.t))
-	}
-	return rows, next, nil
-}
-
-// queryUsers is GET /users?q=: names and e-mail that start with q, one page only.
-func queryUsers(c *call) error {
-	limit, err := pageLimit(c.query, limitUsersQ)
-	if err != nil {
-		return err
-	}
-	q := strings.ToLower(c.query.Get("q"))
+// startsWith is what q finds: live users whose name or e-mail starts with it.
+func startsWith(q string) predicate[user] {
+	q = strings.ToLower(q)
 	starts := func(u *user, name string) bool {
 		return strings.HasPrefix(strings.ToLower(rawText(member(u.profile, name))), q)
 	}
-	o, trimmed := c.org(), c.trimmed()
-	o.mu.RLock()
-	rows, _, _ := keysetPage(o.users, "", limit, compareUserID, func(u *user) bool {
+	return func(u *user) bool {
 		return u.status != Deprovisioned && u.profile != nil && (starts(u, "firstName") || starts(u, "lastName") || starts(u, "email"))
-	}, func(u *user) userRow { return u.row(trimmed) })
-	o.mu.RUnlock()
-	c.setLinks(limit, "")
-	return c.writeRows(rows)
+	}
 }
 
 func getUser(c *call) error {
+	if err := c.forbidden(); err != nil {
+		return err
+	}
 	o := c.org()
 	o.mu.RLock()
 	u := o.userByRef(c.ids[0])
@@ -281,6 +163,7 @@ func deleteUser(c *call) error {
 	if u.status == Deprovisioned {
 		o.dropUser(u)
 	} else {
+		o.keepUser(u)
 		o.setStatus(u, Deprovisioned)
 		u.render()
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,37 +22,19 @@ import (
 // stamp may show.
 var testNow = time.Date(2026, 3, 14, 15, 9, 26, 535_000_000, time.UTC)
 
-// clock is a clock that stands until it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // sim is a simulated org behind a real HTTP server.
 type sim struct {
 	t     *testing.T
 	org   *oktasim.Org
 	srv   *oktasim.Server
 	http  *httptest.Server
-	clock *clock
+	clock *oktasim.Clock
 }
 
 func newSim(t *testing.T, org *oktasim.Org, change ...func(*oktasim.Config)) *sim {
 	t.Helper()
-	s := &sim{t: t, org: org, clock: &clock{now: testNow}}
-	cfg := oktasim.Config{Org: org, Now: s.clock.Now}
+	s := &sim{t: t, org: org, clock: oktasim.StandingClock(testNow)}
+	cfg := oktasim.Config{Org: org, Clock: s.clock}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -134,7 +135,13 @@ func TestEveryAnswerFollowsTheOpenAPIDescription(t *testing.T) {
 	t.Parallel()
 	recorded, err := oktasim.Load(bytes.NewReader(shared(t, "okta/recorded/org.json")))
 	require.NoError(t, err)
-	for name, org := range map[string]*oktasim.Org{"generated": generated(t, 500, 40), "recorded": recorded} {
+	lagging := generated(t, 100, 20)
+	lagging.SetLag(oktasim.Lag{Search: time.Second, Members: time.Second, MembershipStamp: time.Second, GroupStamp: time.Second, Everyone: time.Minute, Wobble: true})
+	for _, id := range lagging.GroupIDsByType(oktasim.OktaGroup) {
+		require.NoError(t, lagging.SetMembers(id, lagging.UserIDs()[:5]...))
+		require.NoError(t, lagging.ReplaceGroup(id, map[string]any{"name": "Lagging " + id}))
+	}
+	for name, org := range map[string]*oktasim.Org{"generated": generated(t, 500, 40), "recorded": recorded, "lagging": lagging} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSim(t, org)

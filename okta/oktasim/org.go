@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -16,7 +17,7 @@ import (
 //
 // Its write methods do what the matching endpoints do, so that a test need not
 // go through HTTP. Times come from the clock of the [Server] that serves the org,
-// or the system's while none does.
+// else from [Org.SetClock], else from the system.
 type Org struct {
 	mu      sync.RWMutex
 	now     func() time.Time
@@ -29,6 +30,12 @@ type Org struct {
 	byLogin    map[string][]*user // by foldLogin; more than one only in a joined file
 	types      []*userType        // the default one first
 	groupAttrs []attribute        // custom attributes of groups
+
+	lag    Lag
+	keep   time.Duration // how long the past is kept; 0 keeps none
+	frozen int64         // the instant at which the index stands still; 0 does not
+	past   history
+	wobble atomic.Int64 // answers while Lag.Wobble is on
 }
 
 // OrgData is a copy of an org's state without links: the form of a file that
@@ -86,6 +93,30 @@ func (o *Org) UserIDsByStatus(status string) []string {
 		}
 	}
 	return ids
+}
+
+// UserIDByLogin returns the id of the user with this login, "" when there is
+// none. As in Okta, case and diacritical marks do not count.
+func (o *Org) UserIDByLogin(login string) string {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	if us := o.byLogin[foldLogin(login)]; len(us) > 0 {
+		return us[0].id
+	}
+	return ""
+}
+
+// GroupIDByName returns the id of the first group with exactly this name, ""
+// when there is none.
+func (o *Org) GroupIDByName(name string) string {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for _, g := range o.groups {
+		if g.name == name {
+			return g.id
+		}
+	}
+	return ""
 }
 
 // GroupIDs returns the ids of all groups in list order.
@@ -214,7 +245,7 @@ func (o *Org) group(id string) *group {
 
 func (o *Org) everyone() *group {
 	for _, g := range o.groups {
-		if g.typ == BuiltIn && g.name == EveryoneName {
+		if g.isEveryone() {
 			return g
 		}
 	}

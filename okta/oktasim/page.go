@@ -43,16 +43,15 @@ func pageLimit(q url.Values, l limits) (int, error) {
 
 // keysetCursor reads the after parameter of a list that is ordered by id: the id
 // of the last row, in the plain user list with a 0 before it (facts.md §1). The
-// row may be gone by now; exists knows the ids of files, which may have another
-// form. A cursor that Okta cannot have given is refused with
+// row may be gone by now; the ids of files may have another form. A cursor that Okta cannot have given is refused with
 // the code recorded for /apps in error_400_other.http: an empty page would look
 // like the end of the list.
-func (c *call) keysetCursor(mark, prefix string, exists func(id string) bool) (string, error) {
+func keysetCursor[T any](c *call, mark string, k objectKind[T]) (string, error) {
 	if !c.query.Has("after") {
 		return "", nil
 	}
 	id, ok := strings.CutPrefix(c.query.Get("after"), mark)
-	if !ok || (!looksLikeID(id, prefix) && !exists(id)) {
+	if !ok || (!looksLikeID(id, k.prefix) && !k.exists(c.org(), id)) {
 		return "", errBadCursor()
 	}
 	return id, nil
@@ -121,7 +120,7 @@ func selfQuery(query url.Values) string {
 }
 
 // writeRows answers a list of encoded rows.
-func (c *call) writeRows(rows []userRow) error {
+func (c *call) writeRows(rows []listRow) error {
 	buf := c.s.buffer()
 	defer c.s.release(buf)
 	b := (*buf)[:0]

@@ -58,7 +58,8 @@ func (l *rateLimiter) look(name string, now time.Time, cost int) (rate, bool) {
 		l.buckets = map[string]*bucket{}
 	}
 	b := l.buckets[name]
-	if b == nil || now.Unix() >= b.reset {
+	// A clock that was set back must not leave a window open for hours.
+	if b == nil || now.Unix() >= b.reset || b.reset > now.Unix()+rateWindow {
 		b = &bucket{reset: now.Unix() + rateWindow}
 		if cost > 0 {
 			l.buckets[name] = b

@@ -2,8 +2,10 @@ package oktasim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -90,6 +92,16 @@ func (a attrs) encode() json.RawMessage {
 		b = append(b, a[i].value...)
 	}
 	return append(b, '}')
+}
+
+// attrsOf is a map as an object, by name.
+func attrsOf(m map[string]any) attrs {
+	out := make(attrs, 0, len(m))
+	for name, value := range m {
+		out = append(out, attr{name, encode(value)})
+	}
+	slices.SortFunc(out, func(a, b attr) int { return cmp.Compare(a.name, b.name) })
+	return out
 }
 
 // appendString appends s as JSON without escaping HTML, which Okta does not do.

@@ -24,17 +24,24 @@ import (
 // DefaultToken is the SSWS token that a [Server] accepts unless told otherwise.
 const DefaultToken = "oktasim-token" // #nosec G101 -- the simulator's public default
 
+// DefaultSearchCap is how many rows a search gives out, as third parties report
+// of Okta (facts.md §1). It ends without an error.
+const DefaultSearchCap = 50_000
+
 // maxBody bounds a request's body.
 const maxBody = 1 << 20
 
 // Config says how a [Server] behaves. Only Org is needed.
 type Config struct {
-	Org         *Org             // required; the server's Now becomes the org's clock
+	Org         *Org             // required; its clock becomes the server's Now
 	Token       string           // the accepted SSWS token; "" is DefaultToken
 	Latency     time.Duration    // waited before every API answer
 	Rate        int              // requests per minute and bucket; 0 limits nothing
 	Concurrency int              // requests at one time, 429 above; 0 limits nothing (Okta: 75)
-	Now         func() time.Time // the clock of stamps, Date and rate windows; nil is time.Now
+	Now         func() time.Time // the clock of stamps, Date, lag and rate windows; nil is Clock, else the org's own
+	Clock       *Clock           // a clock that the control API may move; nil leaves Now alone
+	SearchCap   int              // rows after which a search ends without a next link; 0 is DefaultSearchCap
+	Control     bool             // answer the control API below /-/, without a token; never where others can reach it
 	Log         *slog.Logger     // one debug line per request, without query or token; nil logs nothing
 }
 
@@ -46,6 +53,7 @@ type Server struct {
 	limiter   rateLimiter
 	count     counters
 	intercept atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
+	faults    faults
 	buffers   sync.Pool
 }
 
@@ -57,13 +65,19 @@ func New(cfg Config) *Server {
 	if cfg.Token == "" {
 		cfg.Token = DefaultToken
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	if cfg.SearchCap <= 0 {
+		cfg.SearchCap = DefaultSearchCap
+	}
+	if cfg.Now == nil && cfg.Clock != nil {
+		cfg.Now = cfg.Clock.Now
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Org.mu.Lock()
+	if cfg.Now == nil {
+		cfg.Now = cfg.Org.now
+	}
 	cfg.Org.now = cfg.Now
 	cfg.Org.mu.Unlock()
 	return &Server{cfg: cfg, token: []byte(cfg.Token), limiter: rateLimiter{limit: cfg.Rate}}
@@ -103,6 +117,10 @@ func (c *call) org() *Org { return c.s.cfg.Org }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/_sim/") || r.URL.Path == "/_sim" {
 		s.serveSim(w, r)
+		return
+	}
+	if s.cfg.Control && strings.HasPrefix(r.URL.Path, controlPath) {
+		s.serveControl(w, r)
 		return
 	}
 	rt, ids := match(r)

@@ -12,6 +12,14 @@ func wholeSecond(t time.Time) stamp { return stamp(t.Unix() * 1000) }
 
 func (s stamp) String() string { return time.UnixMilli(int64(s)).UTC().Format(stampLayout) }
 
+// time is the stamp as a time, the zero time for null.
+func (s stamp) time() time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(s)).UTC()
+}
+
 // appendTo appends the stamp as JSON.
 func (s stamp) appendTo(dst []byte) []byte {
 	if s == 0 {

@@ -98,14 +98,11 @@ func (u *user) render() {
 	}
 }
 
-// userRow is one user as it is written: up to three pieces of its body.
-type userRow struct{ head, tail []byte }
-
 // row returns the list item; trimmed leaves out what the okta-response header
 // asks to leave out (facts.md §1).
-func (u *user) row(trimmed bool) userRow {
+func (u *user) row(trimmed bool) listRow {
 	if !trimmed {
-		return userRow{head: u.body}
+		return listRow{id: u.id, head: u.body}
 	}
 	if u.transitioning != "" {
 		c := *u
@@ -113,7 +110,7 @@ func (u *user) row(trimmed bool) userRow {
 		c.render()
 		u = &c
 	}
-	return userRow{head: u.body[:u.credAt], tail: u.body[u.linksAt:]}
+	return listRow{id: u.id, head: u.body[:u.credAt], tail: u.body[u.linksAt:]}
 }
 
 // plain is the user without links: the form of a file and of a snapshot.

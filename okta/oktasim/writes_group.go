@@ -31,6 +31,7 @@ func (o *Org) DeleteGroup(id string) error {
 	if g.typ == BuiltIn {
 		return errReadOnly("A group of type BUILT_IN is managed by Okta and cannot be deleted.")
 	}
+	o.keepGroup(g)
 	i, _ := slices.BinarySearchFunc(o.groups, id, compareGroupID)
 	o.groups = slices.Delete(o.groups, i, i+1)
 	return nil
@@ -60,10 +61,7 @@ func (o *Org) RemoveMember(groupID, userID string) error {
 	if err != nil {
 		return err
 	}
-	if g.remove(u.id) {
-		g.membership = o.stampNow()
-		g.render()
-	}
+	o.leave(g, u)
 	return nil
 }
 
@@ -81,6 +79,7 @@ func (o *Org) createGroup(profile attrs) (string, error) {
 		name: profile.text("name"), profile: profile.encode(), logo: json.RawMessage(groupLogo),
 	}
 	g.render()
+	record(o, &o.past.groups, g.id, nil)
 	o.insertGroup(g)
 	return g.id, nil
 }
@@ -99,6 +98,7 @@ func (o *Org) replaceGroup(id string, profile attrs) error {
 	if err := o.checkGroupProfile(profile, g); err != nil {
 		return err
 	}
+	o.keepGroup(g)
 	g.name, g.profile, g.lastUpdated = profile.text("name"), profile.encode(), o.stampNow()
 	g.render()
 	return nil
@@ -162,7 +162,21 @@ func (o *Org) memberPair(groupID, userID string) (*group, *user, error) {
 
 func (o *Org) join(g *group, u *user) {
 	if g.add(u) {
-		g.membership = o.stampNow()
-		g.render()
+		o.keepMember(g, u, false)
+		o.touch(g)
 	}
+}
+
+func (o *Org) leave(g *group, u *user) {
+	if g.remove(u.id) {
+		o.keepMember(g, u, true)
+		o.touch(g)
+	}
+}
+
+// touch moves a group's lastMembershipUpdated to now.
+func (o *Org) touch(g *group) {
+	record(o, &o.past.membership, g.id, g.membership)
+	g.membership = o.stampNow()
+	g.render()
 }

@@ -123,6 +123,7 @@ func (o *Org) createUser(n newUser) (string, error) {
 		}
 	}
 	u.render()
+	record(o, &o.past.users, u.id, nil)
 	o.insertUser(u)
 	if everyone := o.everyone(); everyone != nil {
 		o.join(everyone, u)
@@ -193,9 +194,11 @@ func (o *Org) changeUser(ref string, change func(*user) error) error {
 	if u == nil {
 		return errNotFound(ref, "User")
 	}
+	was := *u
 	if err := change(u); err != nil {
 		return err
 	}
+	record(o, &o.past.users, u.id, &was)
 	u.render()
 	return nil
 }
@@ -235,18 +238,12 @@ func (o *Org) setCredentials(u *user, raw json.RawMessage, now stamp) (password 
 // dropUser removes a user and its memberships.
 func (o *Org) dropUser(u *user) {
 	for _, g := range o.groups {
-		g.remove(u.id)
+		if g.remove(u.id) {
+			o.keepMember(g, u, true)
+		}
 	}
+	o.keepUser(u)
 	o.unindexLogin(u)
 	i, _ := slices.BinarySearchFunc(o.users, u.id, compareUserID)
 	o.users = slices.Delete(o.users, i, i+1)
-}
-
-func attrsOf(m map[string]any) attrs {
-	out := make(attrs, 0, len(m))
-	for name, value := range m {
-		out = append(out, attr{name, encode(value)})
-	}
-	slices.SortFunc(out, func(a, b attr) int { return cmp.Compare(a.name, b.name) })
-	return out
 }

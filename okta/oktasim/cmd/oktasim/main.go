@@ -73,7 +73,7 @@ type options struct {
 	rate, concurrency          int
 	addr, addrFile             string
 	token                      string
-	verbose                    bool
+	control, verbose           bool
 }
 
 const examples = `  # 1,000 people and 50 groups on http://127.0.0.1:18080
@@ -84,6 +84,12 @@ const examples = `  # 1,000 people and 50 groups on http://127.0.0.1:18080
 
   # an org from a file, on a free port that a script can read
   oktasim --org org.json --addr 127.0.0.1:0 --addr-file oktasim.addr
+
+  # a quarter of an hour later, an index that is 5 s behind, one page without half its rows
+  oktasim --control &
+  curl -s -d '{"advance":"15m"}' http://127.0.0.1:18080/-/clock
+  curl -s -d '{"search":"5s"}' http://127.0.0.1:18080/-/lag
+  curl -s -d '{"name":"drop-rows","share":0.5,"count":1}' http://127.0.0.1:18080/-/fault
 
   # what it was asked
   curl -s http://127.0.0.1:18080/_sim/stats
@@ -97,7 +103,8 @@ func newCommand() *cobra.Command {
 		Long: `oktasim answers as an Okta org does: users, groups and their members with Okta's
 paging, filters, rate limits and errors, and it can be changed while it runs
 through Okta's own write endpoints. It speaks plain http; GET /_sim/stats tells
-what it was asked, POST /_sim/stats/reset starts counting anew.`,
+what it was asked, POST /_sim/stats/reset starts counting anew. With --control its
+clock, lag and faults can be set while it runs; package oktasim says how.`,
 		Example:       examples,
 		Args:          noArguments,
 		Version:       versionText(),
@@ -121,6 +128,7 @@ what it was asked, POST /_sim/stats/reset starts counting anew.`,
 	f.StringVar(&opt.addr, "addr", "127.0.0.1:18080", "listen on this `HOST:PORT`; port 0 takes a free one")
 	f.StringVar(&opt.addrFile, "addr-file", "", "write the address listened on to this `FILE`")
 	f.StringVar(&opt.token, "token", oktasim.DefaultToken, "accept this SSWS `TOKEN`")
+	f.BoolVar(&opt.control, "control", false, "answer POST /-/clock, /-/lag, /-/fault and GET /-/stats, without a token; for a loopback --addr only")
 	f.BoolVarP(&opt.verbose, "verbose", "v", false, "write one line per request to standard error")
 	return cmd
 }
@@ -151,8 +159,12 @@ func (o options) check(changed func(string) bool) error {
 			}
 		}
 	}
-	if _, _, err := net.SplitHostPort(o.addr); err != nil {
+	host, _, err := net.SplitHostPort(o.addr)
+	if err != nil {
 		return usageError{fmt.Errorf("--addr must be HOST:PORT: %w", err)}
+	}
+	if ip := net.ParseIP(host); o.control && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return usageError{fmt.Errorf("--control asks for no token and needs a loopback --addr such as 127.0.0.1:18080, not %s", o.addr)}
 	}
 	return nil
 }
@@ -192,6 +204,7 @@ func serve(ctx context.Context, stderr io.Writer, opt options, changed func(stri
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	handler := oktasim.New(oktasim.Config{
 		Org: org, Token: opt.token, Latency: opt.latency, Rate: opt.rate, Concurrency: opt.concurrency, Log: log,
+		Clock: new(oktasim.Clock), Control: opt.control,
 	})
 
 	var lc net.ListenConfig

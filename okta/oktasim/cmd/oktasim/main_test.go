@@ -86,6 +86,41 @@ func TestServesAFile(t *testing.T) {
 	require.Equal(t, 0, stop())
 }
 
+func TestControl(t *testing.T) {
+	t.Parallel()
+	url, _, stop := start(t, "--users", "5", "--groups", "2", "--control")
+	post := func(path, body string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+path, strings.NewReader(body))
+		require.NoError(t, err)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		answer, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(answer)
+	}
+	status, body := post("/-/clock", `{"freeze":true,"set":"2030-01-31T12:00:00Z","advance":"15m"}`)
+	require.Equal(t, 200, status)
+	require.JSONEq(t, `{"now":"2030-01-31T12:15:00Z"}`, body)
+	status, _ = post("/-/lag", `{"search":"5s"}`)
+	require.Equal(t, 200, status)
+	status, _ = post("/-/fault", `{"name":"role-lost","count":1}`)
+	require.Equal(t, 200, status)
+	for _, want := range []string{"[]", `"id":"00u`} {
+		status, body = get(t, url+"/api/v1/users", "oktasim-token")
+		require.Equal(t, 200, status)
+		require.Contains(t, body, want)
+	}
+	_, body = get(t, url+"/-/stats", "")
+	require.Contains(t, body, `"total":2`)
+	require.Equal(t, 0, stop())
+
+	url, _, stop = start(t, "--users", "1")
+	status, _ = post("/-/clock", `{"advance":"1m"}`)
+	require.Equal(t, 401, status, "off unless asked")
+	require.Equal(t, 0, stop())
+}
+
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	var lc net.ListenConfig
@@ -113,6 +148,8 @@ func TestFaults(t *testing.T) {
 		{[]string{"--token", ""}, 2, "--token cannot be empty"},
 		{[]string{"--addr", "nowhere"}, 2, "--addr must be HOST:PORT"},
 		{[]string{"--users", "1", "--addr", "127.0.0.1:0", "--addr-file", filepath.Join(bad, "x")}, 1, "not a directory"},
+		{[]string{"--addr", "0.0.0.0:0", "--control"}, 2, "--control asks for no token and needs a loopback --addr"},
+		{[]string{"--addr", ":0", "--control"}, 2, "needs a loopback --addr"},
 		{[]string{"serve"}, 2, `unexpected argument "serve"`},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
@@ -129,7 +166,7 @@ func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, 0, run(t.Context(), []string{"--help"}, &stdout, &stderr))
-	for _, flag := range []string{"--org", "--users", "--groups", "--memberships", "--seed", "--latency", "--rate", "--addr", "--addr-file", "--token", "--concurrency", "--version", "Examples:"} {
+	for _, flag := range []string{"--org", "--users", "--groups", "--memberships", "--seed", "--latency", "--rate", "--addr", "--addr-file", "--token", "--concurrency", "--control", "--version", "Examples:"} {
 		require.Contains(t, stdout.String(), flag)
 	}
 	stdout.Reset()
