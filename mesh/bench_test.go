@@ -133,7 +133,7 @@ func settleBench(b *testing.B, s *mesh.SQLite, f mesh.Fence) time.Duration {
 	require.NoError(b, err)
 	require.True(b, res.Done)
 	took := time.Since(begin)
-	_, err = s.Commit(b.Context(), f, mesh.Completed, mesh.Watermark{})
+	_, err = s.Commit(b.Context(), f, mesh.CommitRun{Watermark: mesh.Watermark{}, UsersFull: true, GroupsFull: true})
 	require.NoError(b, err)
 	return took
 }

@@ -43,10 +43,16 @@ type LeaseHeldError struct {
 	Connector  string
 	RunID      string // the holder
 	WorkflowID string
-	Until      time.Time // when the lease runs out unless it is renewed
+	Namespace  string
+	// Waiting says that RunID does not hold the lease but waits for it, and goes first.
+	Waiting bool
+	Until   time.Time // when the lease runs out unless it is renewed
 }
 
 func (e *LeaseHeldError) Error() string {
+	if e.Waiting {
+		return fmt.Sprintf("run %s waits for connector %q and goes first", e.RunID, e.Connector)
+	}
 	return fmt.Sprintf("connector %q is being imported by run %s until at least %s",
 		e.Connector, e.RunID, e.Until.UTC().Format(time.RFC3339))
 }

@@ -16,6 +16,7 @@ package mesh
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -50,7 +51,7 @@ type Reason string
 const (
 	Deprovisioned Reason = "deprovisioned"  // Okta shows the user as DEPROVISIONED
 	HardDeleted   Reason = "hard-deleted"   // Okta no longer knows the user
-	OutOfScope    Reason = "out-of-scope"   // alive, but no longer matching UserSearchFilter
+	OutOfScope    Reason = "out-of-scope"   // alive, but no longer matching UserSearchFilter or GroupFilter
 	GroupDeleted  Reason = "group-deleted"  // Okta no longer knows the group
 	MemberRemoved Reason = "member-removed" // the group's member list no longer shows the user
 	Renamed       Reason = "renamed"        // the external id changed; an Add of the new one follows
@@ -92,6 +93,10 @@ type Object struct {
 	// stored row's Stamp is stale and is ignored (design invariant 3). Zero: unknown,
 	// never stale.
 	Stamp time.Time
+	// MembersStamp is a group's lastMembershipUpdated, zero without one.
+	MembersStamp time.Time
+	// Everyone says that this is a BUILT_IN group Everyone.
+	Everyone bool
 	// Delete, when not empty, says that Okta shows this object as one the mesh must
 	// not hold (a DEPROVISIONED user): a live row is staged for deletion, an unknown
 	// one writes nothing.
@@ -109,6 +114,8 @@ type Member struct {
 type Scope struct {
 	Users  bool `json:"users"`
 	Groups bool `json:"groups"`
+	// UsersInGroupsOnly leaves out users who are no members of an imported group.
+	UsersInGroupsOnly bool `json:"usersInGroupsOnly,omitempty"`
 }
 
 // Calls counts what a page cost, for the run row.
@@ -126,6 +133,7 @@ type Counts struct {
 	Updated   int `json:"updated"`
 	Deleted   int `json:"deleted"`
 	Unchanged int `json:"unchanged"`
+	Held      int `json:"held"` // deletes held back for an operator
 }
 
 // Outcome is how a run ended; empty while it runs.
@@ -143,13 +151,15 @@ const (
 // Run is one row of im_runs: the record of an import that outlives Temporal's
 // retention.
 type Run struct {
-	RunID           string                `json:"runId"`
-	Connector       string                `json:"connector"`
-	Mode            string                `json:"mode"`
-	WorkflowID      string                `json:"workflowId"`
-	Namespace       string                `json:"namespace"`
-	Outcome         Outcome               `json:"outcome"`
-	Error           string                `json:"error"`
+	RunID      string  `json:"runId"`
+	Connector  string  `json:"connector"`
+	Mode       string  `json:"mode"`
+	WorkflowID string  `json:"workflowId"`
+	Namespace  string  `json:"namespace"`
+	Outcome    Outcome `json:"outcome"`
+	Error      string  `json:"error"`
+	// Note is why the run is what it is: why a Full, whom a Skipped run gave way to.
+	Note            string                `json:"note"`
 	Counts          map[ObjectType]Counts `json:"counts"`
 	APICalls        int                   `json:"apiCalls"`
 	RateLimitWaits  int                   `json:"rateLimitWaits"`
@@ -194,9 +204,75 @@ type Change struct {
 	At         time.Time       `json:"at"`
 }
 
+// StoredWatermark is a row of im_watermarks. The text may be hand-edited and malformed.
+type StoredWatermark struct {
+	Text      string    `json:"text"`
+	UpdatedAt time.Time `json:"updatedAt"`
+	UpdatedBy string    `json:"updatedBy"` // a run id, or who set it by hand
+}
+
+// HoldState is where a hold stands.
+type HoldState string
+
+// The states of a hold.
+const (
+	HoldOpen     HoldState = "Open"
+	HoldApproved HoldState = "Approved" // carried out
+	HoldRejected HoldState = "Rejected"
+	HoldExpired  HoldState = "Expired"
+	HoldReplaced HoldState = "Replaced" // a completed Full found nothing to hold any more
+)
+
+// Hold is the deletes of a connector that wait for an operator (design.md §4). There
+// is at most one open hold for each connector.
+type Hold struct {
+	Connector string `json:"connector"`
+	// RunID is the run that changed the hold last; an approval names it.
+	RunID     string             `json:"runId"`
+	State     HoldState          `json:"state"`
+	OpenedAt  time.Time          `json:"openedAt"`
+	ChangedAt time.Time          `json:"changedAt"`
+	ExpiresAt time.Time          `json:"expiresAt"`
+	Deletes   map[ObjectType]int `json:"deletes"`
+	Live      map[ObjectType]int `json:"live"` // of the types that have Deletes
+	Reasons   map[Reason]int     `json:"reasons"`
+	Sample    []HeldDelete       `json:"sample"`
+	// ApprovedBy and ApprovedAt are set from an approval until it has been carried out.
+	ApprovedBy string     `json:"approvedBy,omitempty"`
+	ApprovedAt *time.Time `json:"approvedAt,omitempty"`
+}
+
+// HeldDelete is one delete that a hold keeps back.
+type HeldDelete struct {
+	Type       ObjectType `json:"type"`
+	ExternalID string     `json:"externalId"`
+	// OktaID is Okta's id, <group>:<member> of an edge; unlike an external id it is
+	// never personal.
+	OktaID string `json:"oktaId"`
+	Reason Reason `json:"reason"`
+	RunID  string `json:"runId"` // that held it
+}
+
 // Secret is one row of im_secrets without its value.
 type Secret struct {
 	Ref       string    `json:"ref"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// shadowPrefix begins the name of a shadow: no connector's name begins so.
+const shadowPrefix = "~dry/"
+
+// ShadowName is the name of the copy of a connector that a dry run writes to.
+func ShadowName(connector, runID string) string { return shadowPrefix + connector + "/" + runID }
+
+// RealName returns the connector that the shadow name is a copy of, and any other name
+// as it is.
+func RealName(name string) string {
+	rest, shadow := strings.CutPrefix(name, shadowPrefix)
+	if !shadow {
+		return name
+	}
+	connector, _, _ := strings.Cut(rest, "/")
+	return connector
 }

@@ -57,7 +57,7 @@ func (s *SQLite) Connector(ctx context.Context, name string) (*Connector, error)
 
 // ListConnectors implements [Connectors]; the result is sorted by name.
 func (s *SQLite) ListConnectors(ctx context.Context) ([]Connector, error) {
-	return collect(ctx, s.reader, scanConnector, selectConnector+` ORDER BY name`)
+	return collect(ctx, s.reader, scanConnector, selectConnector+` AND shadow_of IS NULL ORDER BY name`)
 }
 
 // DeleteConnector implements [Connectors]. Whatever the mode, the watermark goes:
@@ -68,7 +68,7 @@ func (s *SQLite) DeleteConnector(ctx context.Context, name string, mode DeleteMo
 		var expired bool
 		found, err := first(ctx, t, []any{&t.conn, &holder, &expired, &t.now}, `
 			SELECT key, lease_run, lease_until <= `+sqlNow+`, `+sqlNow+`
-			FROM im_connectors WHERE name = ? AND deleted_at IS NULL`, name)
+			FROM im_connectors WHERE name = ? AND deleted_at IS NULL AND shadow_of IS NULL`, name)
 		if err != nil {
 			return err
 		}
@@ -96,13 +96,28 @@ func (s *SQLite) DeleteConnector(ctx context.Context, name string, mode DeleteMo
 				return err
 			}
 		}
-		if _, err := t.exec(ctx, `DELETE FROM im_watermarks WHERE connector_key = ?`, t.conn); err != nil {
+		return t.retire(ctx)
+	})
+}
+
+// retire ends all that a deleted connector's runs left for their successors.
+func (t *tx) retire(ctx context.Context) error {
+	if err := t.dropShadows(ctx, t.conn, true); err != nil {
+		return err
+	}
+	for _, q := range []string{
+		`DELETE FROM im_watermarks WHERE connector_key = ?2`,
+		`DELETE FROM im_held WHERE hold_key IN (SELECT key FROM im_holds WHERE connector_key = ?2)`,
+		`UPDATE im_holds SET state = 'Replaced', changed_at = ?1 WHERE connector_key = ?2 AND state = 'Open'`,
+		// The new token fences whoever held the lease.
+		`UPDATE im_connectors SET deleted_at = ?1, lease_run = NULL, lease_token = lease_token + 1, waiting_run = NULL, waiting_until = 0,
+			read_as = '', everyone_key = NULL WHERE key = ?2`,
+	} {
+		if _, err := t.exec(ctx, q, t.now, t.conn); err != nil {
 			return err
 		}
-		// The new token fences whoever held the lease.
-		_, err = t.exec(ctx, `UPDATE im_connectors SET deleted_at = ?, lease_run = NULL, lease_token = lease_token + 1 WHERE key = ?`, t.now, t.conn)
-		return err
-	})
+	}
+	return nil
 }
 
 func (t *tx) refuseIfLive(ctx context.Context, name string) error {
@@ -144,6 +159,7 @@ func (t *tx) purge(ctx context.Context) error {
 			FROM im_objects WHERE connector_key = ?1 AND state = 'live'`, []any{t.conn, base + edges, t.now}},
 		{`UPDATE im_edges SET listed = 0, live = 0, run_key = NULL, reason = CASE live WHEN 1 THEN 'purged' ELSE reason END
 			WHERE group_key IN (SELECT key FROM im_ids WHERE connector_key = ? AND type = 'Group')`, []any{t.conn}},
+		{`DELETE FROM im_objects WHERE connector_key = ? AND state = 'outside'`, []any{t.conn}},
 		{`UPDATE im_objects SET state = 'deleted', reason = 'purged', updated_at = ?2 WHERE connector_key = ?1 AND state = 'live'`, []any{t.conn, t.now}},
 	} {
 		if _, err := t.exec(ctx, step.sql, step.args...); err != nil {

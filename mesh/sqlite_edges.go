@@ -19,6 +19,7 @@ type edgeDuty struct {
 	op    Op
 	live  int
 	due   string // which edges of the window to write
+	may   string // what a hold says of it
 	why   string // the reason to write
 }
 
@@ -28,23 +29,23 @@ type edgeDuty struct {
 // that is known to be gone.
 const (
 	userStays = `CASE WHEN :users
-		THEN coalesce(su.kind, '') IN ('add', 'rename') OR (coalesce(u.state, '') = 'live' AND su.kind IS NULL)
+		THEN coalesce(su.kind, '') IN ('add', 'rename') OR (coalesce(u.state, '') = 'live' AND coalesce(su.kind, 'held') = 'held')
 		ELSE e.deprovisioned = 0 END`
 	groupStays = `CASE WHEN :groups
-		THEN coalesce(sg.kind, '') IN ('add', 'rename') OR (coalesce(g.state, '') = 'live' AND sg.kind IS NULL)
+		THEN coalesce(sg.kind, '') IN ('add', 'rename') OR (coalesce(g.state, '') = 'live' AND coalesce(sg.kind, 'held') = 'held')
 		ELSE coalesce(sg.kind, '') <> 'delete' END`
 )
 
 var (
 	// An edge that leaves with an end says why that end left.
 	dueDeletes = edgeDuty{stage: stageDeletes, op: Delete, live: 0,
-		due: `e.live = 1 AND NOT (e.listed = 1 AND ` + userStays + ` AND ` + groupStays + `)`,
+		due: `e.live = 1 AND NOT (e.listed = 1 AND ` + userStays + ` AND ` + groupStays + `)`, may: mayGo,
 		why: `CASE
 			WHEN NOT ` + userStays + ` THEN CASE WHEN :users THEN coalesce(nullif(su.reason, ''), nullif(u.reason, ''), 'out-of-scope') ELSE 'deprovisioned' END
 			WHEN NOT ` + groupStays + ` THEN coalesce(nullif(sg.reason, ''), nullif(g.reason, ''), 'group-deleted')
 			ELSE 'member-removed' END`}
 	dueAdds = edgeDuty{stage: stageAdds, op: Add, live: 1,
-		due: `e.live = 0 AND e.listed = 1 AND ` + userStays + ` AND ` + groupStays,
+		due: `e.live = 0 AND e.listed = 1 AND ` + userStays + ` AND ` + groupStays, may: `true`,
 		why: `''`}
 )
 
@@ -145,22 +146,21 @@ func (w *edgeWalk) window(ctx context.Context, t *tx, n int) (lastKey, lastOther
 // write brings the window's due edges into the feed.
 func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope, lastKey, lastOther int64) (int, error) {
 	if _, err := t.exec(ctx, `CREATE TEMP TABLE IF NOT EXISTS im_chunk (
-		n INTEGER PRIMARY KEY, group_key INTEGER NOT NULL, member_key INTEGER NOT NULL, reason TEXT NOT NULL)`); err != nil {
+		n INTEGER PRIMARY KEY, group_key INTEGER NOT NULL, member_key INTEGER NOT NULL, reason TEXT NOT NULL, follows INTEGER NOT NULL)`); err != nil {
 		return 0, err
 	}
 	if _, err := t.exec(ctx, `DELETE FROM temp.im_chunk`); err != nil {
 		return 0, err
 	}
-	n, err := t.exec(ctx, `INSERT INTO temp.im_chunk (group_key, member_key, reason)
-		SELECT e.group_key, e.member_key, `+duty.why+w.edges()+w.until()+`
-		LEFT JOIN im_objects u INDEXED BY im_objects_state ON u.key = e.member_key
-		LEFT JOIN im_objects g INDEXED BY im_objects_state ON g.key = e.group_key
-		LEFT JOIN im_staged su ON su.run_key = :run AND su.key = e.member_key
-		LEFT JOIN im_staged sg ON sg.run_key = :run AND sg.key = e.group_key
-		`+w.dirty()+` AND d.key <= :lastKey AND `+duty.due+`
-		ORDER BY d.key, `+w.other,
-		w.args(sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther), sql.Named("run", t.run),
-			sql.Named("users", scope.Users), sql.Named("groups", scope.Groups))...)
+	v, err := t.holdView(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, `INSERT INTO temp.im_chunk (group_key, member_key, reason, follows)
+		SELECT e.group_key, e.member_key, `+duty.why+`, `+followsEnd+w.edges()+w.until()+joinEnds+w.dirty()+`
+		AND d.key <= :lastKey AND `+duty.due+` AND `+duty.may+` ORDER BY d.key, `+w.other,
+		w.args(v.args(t, sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther),
+			sql.Named("users", scope.Users), sql.Named("groups", scope.Groups))...)...)
 	if err != nil || n == 0 {
 		return 0, err
 	}
@@ -174,6 +174,15 @@ func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope,
 	}
 	if err := t.addCounts(ctx, GroupMember, counts); err != nil {
 		return 0, err
+	}
+	if duty.op == Delete {
+		var alone int // without a user or group
+		if _, err := first(ctx, t, []any{&alone}, `SELECT count(*) FROM temp.im_chunk WHERE NOT follows`); err != nil {
+			return 0, err
+		}
+		if err := t.addGuarded(ctx, GroupMember, alone); err != nil {
+			return 0, err
+		}
 	}
 	base, err := t.reserveSeq(ctx, n)
 	if err != nil {

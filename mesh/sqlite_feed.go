@@ -60,8 +60,12 @@ func (t *tx) appendFeed(ctx context.Context, rows []feedRow) error {
 // flush writes what apply changed in memory.
 func (w *objectWriter) flush(ctx context.Context) error {
 	var lively []edgeSide
+	var users, groups, alive []int64
 	for _, id := range w.order {
 		s := w.states[id]
+		if s == nil {
+			continue
+		}
 		if s.touchObject {
 			if err := w.writeObject(ctx, id, s); err != nil {
 				return err
@@ -72,31 +76,60 @@ func (w *objectWriter) flush(ctx context.Context) error {
 				return err
 			}
 		}
+		switch {
+		case id.typ == User && (s.revived || s.entered):
+			users = append(users, s.key)
+		case id.typ == Group && s.returned:
+			groups = append(groups, s.key)
+		}
 		if s.revived || s.touchStaged && s.staged == stagedDelete {
 			lively = append(lively, edgeSide{id.typ, s.key})
 		}
+		if s.alive {
+			alive = append(alive, s.key)
+		}
 	}
-	if err := w.markSeen(ctx); err != nil {
+	if !w.knownOnly {
+		if err := w.markSeen(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.joinEveryone(ctx, users); err != nil {
 		return err
+	}
+	if err := w.forgetReads(ctx, groups); err != nil {
+		return err
+	}
+	if len(alive) > 0 {
+		if err := w.releaseHeld(ctx, alive); err != nil {
+			return err
+		}
 	}
 	return w.markDirty(ctx, lively)
 }
 
 func (w *objectWriter) writeObject(ctx context.Context, id objectID, s *objectState) error {
+	if s.left != "" {
+		return w.forgetOutside(ctx, s)
+	}
 	if s.attrs == nil {
 		_, err := w.exec(ctx, `UPDATE im_objects SET hash = ?, stamp = ? WHERE key = ?`, s.hash, s.stamp, s.key)
 		return err
 	}
+	state := string(Live)
+	if s.outside {
+		state = stateOutside
+	}
 	fold := externalFold(Object{Type: id.typ, OktaID: id.oktaID, ExternalID: s.external})
 	if _, err := w.exec(ctx, `
 		INSERT INTO im_objects (key, connector_key, type, external_id, external_fold, attributes, hash, stamp, state, created_at, updated_at)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, ?9)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)
 		ON CONFLICT (key) DO UPDATE SET external_id = ?4, external_fold = ?5, attributes = ?6, hash = ?7, stamp = ?8,
-			state = 'live', reason = '', updated_at = ?9`,
-		s.key, w.conn, id.typ, s.external, fold, string(s.attrs), s.hash, s.stamp, w.now); err != nil {
+			state = ?9, reason = '', updated_at = ?10`,
+		s.key, w.conn, id.typ, s.external, fold, string(s.attrs), s.hash, s.stamp, state, w.now); err != nil {
 		return err
 	}
-	if !s.revived || !s.exists || id.typ != User {
+	if !s.revived && !s.entered || !s.exists || id.typ != User {
 		return nil
 	}
 	return w.forgetDeprovisioned(ctx, s.key)
@@ -116,8 +149,8 @@ func (w *objectWriter) writeStaged(ctx context.Context, id objectID, s *objectSt
 	var fold string
 	if s.staged != stagedDelete {
 		fold = externalFold(s.payload)
-	} else {
-		s.payload = Object{}
+	} else if len(s.payload.Attributes) == 0 {
+		s.payload = Object{Stamp: s.payload.Stamp}
 	}
 	_, err := w.exec(ctx, `
 		INSERT OR REPLACE INTO im_staged (run_key, key, kind, type, reason, external_id, external_fold, attributes, hash, stamp)

@@ -41,13 +41,14 @@ func (s *SQLite) Begin(ctx context.Context, b BeginRun) (Fence, error) {
 	if b.RunID == "" || ttl <= 0 {
 		return Fence{}, &ConflictError{"a run needs an id and a lease of at least a millisecond"}
 	}
+	var held *LeaseHeldError // an answer, not a failure: that the run waits is written
 	err := s.write(ctx, func(t *tx) error {
 		l, err := t.lease(ctx, b.Connector)
 		if err != nil {
 			return err
 		}
-		if l.run != "" && l.run != b.RunID && l.until > t.now {
-			return t.leaseHeld(ctx, b.Connector, l)
+		if held, err = t.giveWay(ctx, b, l); held != nil || err != nil {
+			return err
 		}
 		again, err := t.begunBefore(ctx, b, l)
 		if err != nil {
@@ -55,49 +56,85 @@ func (s *SQLite) Begin(ctx context.Context, b BeginRun) (Fence, error) {
 		}
 		if again {
 			fence.Token = l.token
+			if _, err := t.exec(ctx, `UPDATE im_runs SET mode = ?, note = ? WHERE run_id = ?`, b.Mode, b.Note, b.RunID); err != nil {
+				return err
+			}
 			_, err := t.exec(ctx, `UPDATE im_connectors SET lease_until = max(lease_until, ?), lease_ttl = ? WHERE key = ?`, t.now+ttl, ttl, t.conn)
 			return err
 		}
 		if l.run != "" {
-			if err := t.supersede(ctx, l.run, "its lease ran out and run "+b.RunID+" took over"); err != nil {
+			why := "its lease ran out"
+			if l.run == b.Closed {
+				why = "its workflow was closed in Temporal"
+			}
+			if err := t.supersede(ctx, l.run, why+" and run "+b.RunID+" took over"); err != nil {
 				return err
 			}
 		}
 		fence.Token = l.token + 1
 		return t.take(ctx, b, fence.Token, ttl)
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return Fence{}, err
+	case held != nil:
+		return Fence{}, held
 	}
 	return fence, nil
 }
 
 // lease is the state of a connector's lease.
 type lease struct {
-	run   string // "" when free
-	token int64
-	until int64
+	run          string // "" when free
+	token        int64
+	until        int64
+	waiting      string // the run that waits for it, "" when none does
+	waitingUntil int64
 }
 
 func (t *tx) lease(ctx context.Context, connector string) (lease, error) {
 	var l lease
-	var run sql.NullString
-	found, err := first(ctx, t, []any{&t.conn, &run, &l.token, &l.until, &t.now}, `
-		SELECT key, lease_run, lease_token, lease_until, `+sqlNow+`
+	var run, waiting sql.NullString
+	found, err := first(ctx, t, []any{&t.conn, &run, &l.token, &l.until, &waiting, &l.waitingUntil, &t.now}, `
+		SELECT key, lease_run, lease_token, lease_until, waiting_run, waiting_until, `+sqlNow+`
 		FROM im_connectors WHERE name = ? AND deleted_at IS NULL`, connector)
 	if err == nil && !found {
 		err = &NotFoundError{"connector", connector}
 	}
-	l.run = run.String
+	l.run, l.waiting = run.String, waiting.String
 	return l, err
 }
 
-func (t *tx) leaseHeld(ctx context.Context, connector string, l lease) error {
-	held := &LeaseHeldError{Connector: connector, RunID: l.run, Until: fromMillis(l.until)}
-	if _, err := first(ctx, t, []any{&held.WorkflowID}, `SELECT workflow_id FROM im_runs WHERE run_id = ?`, l.run); err != nil {
-		return err
+// giveWay says whom the run has to leave the connector to, nil when it may have it.
+// A run that waits is noted as the next one unless another waits already; whoever
+// stops asking is forgotten when its time runs out.
+func (t *tx) giveWay(ctx context.Context, b BeginRun, l lease) (*LeaseHeldError, error) {
+	if l.run == b.RunID {
+		return nil, nil // a retry of the holder
 	}
-	return held
+	holds := l.run != "" && l.run != b.Closed && l.until > t.now
+	waits := l.waiting != "" && l.waiting != b.RunID && l.waiting != b.Closed && l.waitingUntil > t.now
+	if b.Wait && !waits && holds {
+		if _, err := t.exec(ctx, `UPDATE im_connectors SET waiting_run = ?, waiting_until = ? WHERE key = ?`,
+			b.RunID, t.now+b.LeaseTTL.Milliseconds(), t.conn); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case waits && (!b.Wait || !holds):
+		return &LeaseHeldError{Connector: b.Connector, RunID: l.waiting, Waiting: true, Until: fromMillis(l.waitingUntil)}, nil
+	case holds:
+		held := &LeaseHeldError{Connector: b.Connector, RunID: l.run, Until: fromMillis(l.until)}
+		_, err := first(ctx, t, []any{&held.WorkflowID, &held.Namespace}, `SELECT workflow_id, namespace FROM im_runs WHERE run_id = ?`, l.run)
+		return held, err
+	}
+	return nil, nil
+}
+
+// stopWaiting forgets that the run waits for a lease.
+func (t *tx) stopWaiting(ctx context.Context, runID string) error {
+	_, err := t.exec(ctx, `UPDATE im_connectors SET waiting_run = NULL, waiting_until = 0 WHERE waiting_run = ?`, runID)
+	return err
 }
 
 // begunBefore says whether this run holds the lease already.
@@ -119,9 +156,11 @@ func (t *tx) begunBefore(ctx context.Context, b BeginRun, l lease) (bool, error)
 	return true, nil
 }
 
-// take writes the lease and the run row.
+// take writes the lease and the run row. Whoever is noted as waiting is this run, or
+// stopped asking.
 func (t *tx) take(ctx context.Context, b BeginRun, token, ttl int64) error {
-	if _, err := t.exec(ctx, `UPDATE im_connectors SET lease_run = ?, lease_token = ?, lease_until = ?, lease_ttl = ? WHERE key = ?`,
+	if _, err := t.exec(ctx, `UPDATE im_connectors SET lease_run = ?, lease_token = ?, lease_until = ?, lease_ttl = ?,
+		waiting_run = NULL, waiting_until = 0 WHERE key = ?`,
 		b.RunID, token, t.now+ttl, ttl, t.conn); err != nil {
 		return err
 	}
@@ -130,8 +169,8 @@ func (t *tx) take(ctx context.Context, b BeginRun, token, ttl int64) error {
 		started = fromMillis(t.now)
 	}
 	if _, err := t.exec(ctx, `
-		INSERT INTO im_runs (run_id, connector_key, mode, workflow_id, namespace, token, started_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		b.RunID, t.conn, b.Mode, b.WorkflowID, b.Namespace, token, toMillis(started)); err != nil {
+		INSERT INTO im_runs (run_id, connector_key, mode, workflow_id, namespace, token, note, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		b.RunID, t.conn, b.Mode, b.WorkflowID, b.Namespace, token, b.Note, toMillis(started)); err != nil {
 		return err
 	}
 	// A dead run may have settled half of these: begin with their deletes again.

@@ -17,7 +17,7 @@ func (s *SQLite) WriteMembers(ctx context.Context, f Fence, p MemberPage) (Progr
 			if err := t.closePage(ctx, prog, p.Page, len(p.Members), prog.HighWater); err != nil {
 				return err
 			}
-			if err := t.writeEvidence(ctx, prog.key, p); err != nil {
+			if err := t.writeEvidence(ctx, prog, p); err != nil {
 				return err
 			}
 		}
@@ -27,7 +27,7 @@ func (s *SQLite) WriteMembers(ctx context.Context, f Fence, p MemberPage) (Progr
 	return got, err
 }
 
-func (t *tx) writeEvidence(ctx context.Context, stream int64, p MemberPage) error {
+func (t *tx) writeEvidence(ctx context.Context, prog *progress, p MemberPage) error {
 	if err := t.unsettle(ctx); err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (t *tx) writeEvidence(ctx context.Context, stream int64, p MemberPage) erro
 	if err != nil {
 		return err
 	}
-	unlisted, err := t.unlist(ctx, stream, group, p, listed)
+	unlisted, err := t.unlist(ctx, prog.key, group, p, listed)
 	if err != nil {
 		return err
 	}
@@ -56,11 +56,11 @@ func (t *tx) writeEvidence(ctx context.Context, stream int64, p MemberPage) erro
 			return err
 		}
 	}
-	if _, err := t.exec(ctx, `UPDATE im_progress SET group_key = ? WHERE key = ?`, group, stream); err != nil {
+	if _, err := t.exec(ctx, `UPDATE im_progress SET group_key = ? WHERE key = ?`, group, prog.key); err != nil {
 		return err
 	}
 	if p.Done {
-		if _, err := t.exec(ctx, `UPDATE im_member_queue SET done = 1 WHERE run_key = ? AND group_key = ?`, t.run, group); err != nil {
+		if err := t.readToEnd(ctx, group, toMillis(prog.FirstDate)); err != nil {
 			return err
 		}
 	}
@@ -134,7 +134,8 @@ func (t *tx) unlist(ctx context.Context, stream, group int64, p MemberPage, list
 }
 
 // GroupGone implements [Writer]. The group's evidence stays: Settle takes the edges
-// away with the group's Delete, or keeps them if a look-up finds it after all.
+// away with the group's Delete, or keeps them if a look-up finds it after all. It is
+// staged here because a delta has no sweep.
 func (s *SQLite) GroupGone(ctx context.Context, f Fence, p Page, groupID string) error {
 	p.Done = true
 	return s.fenced(ctx, f, func(t *tx) error {
@@ -155,11 +156,20 @@ func (s *SQLite) GroupGone(ctx context.Context, f Fence, p Page, groupID string)
 		for _, q := range []string{
 			`DELETE FROM im_seen WHERE run_key = ? AND key = ?`,
 			`DELETE FROM im_staged WHERE run_key = ? AND key = ? AND kind <> 'delete'`,
-			`UPDATE im_member_queue SET done = 1 WHERE run_key = ? AND group_key = ?`,
+			`UPDATE im_member_queue SET done = 1, gone = 1 WHERE run_key = ? AND group_key = ?`,
+			`INSERT OR IGNORE INTO im_staged (run_key, key, kind, type) SELECT ?1, ?2, 'delete', 'Group'
+				WHERE EXISTS (SELECT 1 FROM im_objects WHERE key = ?2 AND state = 'live')
+				OR EXISTS (SELECT 1 FROM im_edges WHERE group_key = ?2 AND (live = 1 OR listed = 1))`,
 		} {
 			if _, err := t.exec(ctx, q, t.run, group); err != nil {
 				return err
 			}
+		}
+		if _, err := t.exec(ctx, `UPDATE im_connectors SET everyone_key = NULL WHERE key = ? AND everyone_key = ?`, t.conn, group); err != nil {
+			return err
+		}
+		if err := t.markDirty(ctx, []edgeSide{{Group, group}}); err != nil {
+			return err
 		}
 		_, err = t.exec(ctx, `DELETE FROM im_seen_edges WHERE progress_key = ?`, prog.key)
 		return err

@@ -9,78 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
-
-// WriteObjects implements [Writer].
-func (s *SQLite) WriteObjects(ctx context.Context, f Fence, p ObjectPage) (Progress, error) {
-	var got Progress
-	err := s.fenced(ctx, f, func(t *tx) error {
-		prog, recorded, err := t.openPage(ctx, p.Page)
-		if err != nil {
-			return err
-		}
-		if !recorded {
-			if err := t.writePage(ctx, prog, p); err != nil {
-				return err
-			}
-		}
-		got = prog.Progress
-		return nil
-	})
-	return got, err
-}
-
-func (t *tx) writePage(ctx context.Context, prog *progress, p ObjectPage) error {
-	if err := t.unsettle(ctx); err != nil {
-		return err
-	}
-	var newest time.Time
-	for _, o := range p.Objects {
-		if o.Stamp.After(newest) {
-			newest = o.Stamp
-		}
-	}
-	if err := t.closePage(ctx, prog, p.Page, p.Rows, newest); err != nil {
-		return err
-	}
-	w := &objectWriter{tx: t, ignore: p.Ignore}
-	if err := w.load(ctx, p.Objects); err != nil {
-		return err
-	}
-	if p.Import {
-		if err := w.write(ctx, p.Objects); err != nil {
-			return err
-		}
-	} else if err := w.markSeen(ctx); err != nil {
-		return err
-	}
-	if p.QueueMembers {
-		return t.queueMembers(ctx, w, p.Objects)
-	}
-	return nil
-}
-
-// queueMembers appends groups to the run's queue, each once.
-func (t *tx) queueMembers(ctx context.Context, w *objectWriter, objects []Object) error {
-	var keys []int64
-	for _, o := range objects {
-		if o.Delete == "" {
-			keys = append(keys, w.states[idOf(o)].key)
-		}
-	}
-	list, err := jsonArg(keys)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec(ctx, `
-		INSERT INTO im_member_queue (run_key, ordinal, group_key)
-		SELECT ?1, (SELECT coalesce(max(ordinal), 0) FROM im_member_queue WHERE run_key = ?1) + row_number() OVER (ORDER BY min(j.key)), j.value
-		FROM json_each(?2) j
-		WHERE NOT EXISTS (SELECT 1 FROM im_member_queue q WHERE q.run_key = ?1 AND q.group_key = j.value)
-		GROUP BY j.value`, t.run, list)
-	return err
-}
 
 // objectID names an object within its connector.
 type objectID struct {
@@ -96,6 +25,7 @@ type objectState struct {
 	key      int64
 	exists   bool // a row of im_objects
 	live     bool
+	outside  bool // known and current, but not in the mesh: see ObjectPage.MembersOnly
 	external string
 	hash     []byte
 	stamp    int64
@@ -105,9 +35,14 @@ type objectState struct {
 	seenStamp int64
 	staged    string // kind of the staged row, "" without one
 	reason    Reason // of a staged delete
-	payload   Object // of a staged add or rename
+	payload   Object // of a staged add or rename; of a delete, what it looked like
 
-	touchObject, touchStaged, revived bool
+	touchObject, touchStaged bool
+	revived                  bool   // came into the mesh
+	returned                 bool   // was there before
+	entered                  bool   // came back, but stays outside
+	left                     Reason // why somebody outside is no longer known
+	alive                    bool   // live and seen as such
 }
 
 // holder is a live object's claim on an external id.
@@ -119,7 +54,10 @@ type holder struct {
 // objectWriter compares the objects of a page with the store and writes what differs.
 type objectWriter struct {
 	*tx
-	ignore  []string
+	ignore      []string
+	membersOnly bool // users who are not live stay outside
+	knownOnly   bool // ids that the store has never met are left alone, none counts as seen
+
 	states  map[objectID]*objectState
 	order   []objectID
 	holders map[holder]int64
@@ -137,12 +75,14 @@ func externalFold(o Object) string {
 }
 
 // checkObject refuses what could not be read back.
-func checkObject(o Object) error {
+func checkObject(o Object, idOnly bool) error {
 	switch {
 	case o.Type != User && o.Type != Group:
 		return &ConflictError{fmt.Sprintf("object %s has type %q: only users and groups are written as objects", o.OktaID, o.Type)}
 	case o.OktaID == "":
 		return &ConflictError{fmt.Sprintf("a %s without an Okta id cannot be written", o.Type)}
+	case idOnly:
+		return nil
 	case o.Delete == "" && (o.ExternalID == "" || len(o.Attributes) == 0 || o.Hash == nil):
 		return &ConflictError{fmt.Sprintf("%s %s lacks an external id, attributes or a hash", o.Type, o.OktaID)}
 	}
@@ -156,7 +96,7 @@ func (w *objectWriter) load(ctx context.Context, objects []Object) error {
 	w.counts = map[ObjectType]Counts{}
 	ids, folds := map[ObjectType][]string{}, map[ObjectType][]string{}
 	for _, o := range objects {
-		if err := checkObject(o); err != nil {
+		if err := checkObject(o, w.knownOnly); err != nil {
 			return err
 		}
 		if _, dup := w.states[idOf(o)]; !dup {
@@ -169,6 +109,9 @@ func (w *objectWriter) load(ctx context.Context, objects []Object) error {
 	for typ, list := range ids {
 		if err := w.loadStates(ctx, typ, list); err != nil {
 			return err
+		}
+		if w.knownOnly {
+			continue // nothing is added
 		}
 		if err := w.loadHolders(ctx, typ, folds[typ]); err != nil {
 			return err
@@ -189,7 +132,7 @@ func (w *objectWriter) loadStates(ctx context.Context, typ ObjectType, ids []str
 		var state sql.NullString
 		var seen sql.NullInt64
 		err = rows.Scan(&s.key, &oktaID, &state, &s.external, &s.hash, &s.stamp, &seen, &s.staged, &s.reason)
-		s.exists, s.live = state.Valid, state.String == string(Live)
+		s.exists, s.live, s.outside = state.Valid, state.String == string(Live), state.String == stateOutside
 		s.seen, s.seenStamp = seen.Valid, seen.Int64
 		w.states[objectID{typ, oktaID}] = s
 		return struct{}{}, err
@@ -208,7 +151,7 @@ func (w *objectWriter) loadStates(ctx context.Context, typ ObjectType, ids []str
 			missing = append(missing, id)
 		}
 	}
-	if len(missing) == 0 {
+	if len(missing) == 0 || w.knownOnly {
 		return nil
 	}
 	if arg, err = jsonArg(missing); err != nil {
@@ -282,13 +225,12 @@ func (w *objectWriter) apply(ctx context.Context, o Object) error {
 			c.Unchanged++
 		}
 	case o.Delete != "":
-		s.unstage()
-		if s.live {
-			s.staged, s.reason, s.touchStaged = stagedDelete, o.Delete, true
-		}
+		s.leave(o)
 	case s.live && s.external != o.ExternalID:
+		s.alive = true
 		s.stage(stagedRename, o)
 	case s.live:
+		s.alive = true
 		s.unstage()
 		changed, err := w.update(ctx, s, o)
 		if err != nil {
@@ -299,6 +241,8 @@ func (w *objectWriter) apply(ctx context.Context, o Object) error {
 		} else if firstSight {
 			c.Unchanged++
 		}
+	case w.membersOnly && o.Type == User:
+		s.keepOutside(o)
 	default:
 		claim := holder{o.Type, externalFold(o)}
 		if _, held := w.holders[claim]; held {
@@ -308,6 +252,7 @@ func (w *objectWriter) apply(ctx context.Context, o Object) error {
 		s.unstage()
 		w.holders[claim] = s.key
 		w.add(s, o)
+		s.returned = s.exists
 		c.Added++
 	}
 	return nil
@@ -323,9 +268,22 @@ func (s *objectState) unstage() {
 	}
 }
 
+// leave stages the Delete of a live object. Somebody outside leaves without a word.
+func (s *objectState) leave(o Object) {
+	s.unstage()
+	switch {
+	case s.live:
+		s.stage(stagedDelete, o)
+		s.reason, s.alive = o.Delete, false
+	case s.outside:
+		s.outside, s.left, s.touchObject = false, o.Delete, true
+		s.stamp = max(s.stamp, toMillis(o.Stamp))
+	}
+}
+
 // add makes the object live.
 func (w *objectWriter) add(s *objectState, o Object) {
-	s.revived, s.live = true, true
+	s.revived, s.live, s.outside, s.left = true, true, false, ""
 	s.take(o)
 	w.feed = append(w.feed, feedRow{op: Add, typ: o.Type, key: s.key, external: o.ExternalID, attrs: o.Attributes})
 }

@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -19,9 +18,10 @@ func (t *tx) progress(ctx context.Context, stream string) (*progress, error) {
 	p := &progress{Progress: Progress{Stream: stream}}
 	var date, water int64
 	found, err := first(ctx, t,
-		[]any{&p.key, &p.owner, &p.Page, &p.Next, &p.Done, &p.Seen, &date, &water, &p.Failures},
-		`SELECT key, owner, page, next, done, seen, first_date, high_water, failures FROM im_progress WHERE run_key = ? AND stream = ?`,
-		t.run, stream)
+		[]any{&p.key, &p.owner, &p.Page, &p.Next, &p.Done, &p.Seen, &date, &water, &p.Failures, &p.Queued},
+		`SELECT key, owner, page, next, done, seen, first_date, high_water, failures,
+			(SELECT coalesce(max(ordinal), 0) FROM im_member_queue WHERE run_key = ?1)
+		FROM im_progress WHERE run_key = ?1 AND stream = ?2`, t.run, stream)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -128,10 +128,11 @@ func (t *tx) addCounts(ctx context.Context, typ ObjectType, c Counts) error {
 		return nil
 	}
 	_, err := t.exec(ctx, `
-		INSERT INTO im_run_counts (run_key, type, seen, added, updated, deleted, unchanged) VALUES (?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO im_run_counts (run_key, type, seen, added, updated, deleted, unchanged, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (run_key, type) DO UPDATE SET seen = seen + excluded.seen, added = added + excluded.added,
-			updated = updated + excluded.updated, deleted = deleted + excluded.deleted, unchanged = unchanged + excluded.unchanged`,
-		t.run, typ, c.Seen, c.Added, c.Updated, c.Deleted, c.Unchanged)
+			updated = updated + excluded.updated, deleted = deleted + excluded.deleted, unchanged = unchanged + excluded.unchanged,
+			held = held + excluded.held`,
+		t.run, typ, c.Seen, c.Added, c.Updated, c.Deleted, c.Unchanged, c.Held)
 	return err
 }
 
@@ -159,27 +160,27 @@ func (s *SQLite) RecordCalls(ctx context.Context, f Fence, calls Calls) error {
 	return s.fenced(ctx, f, func(t *tx) error { return t.addCalls(ctx, calls) })
 }
 
-// QueuedGroups implements [Writer].
-func (s *SQLite) QueuedGroups(ctx context.Context, f Fence, from, to int) (groups []QueuedGroup, err error) {
-	err = s.fenced(ctx, f, func(t *tx) error {
-		groups, err = collect(ctx, t, func(rows *sql.Rows) (g QueuedGroup, err error) {
-			return g, rows.Scan(&g.Ordinal, &g.OktaID, &g.Done)
-		}, `SELECT q.ordinal, i.okta_id, q.done FROM im_member_queue q JOIN im_ids i ON i.key = q.group_key
-			WHERE q.run_key = ? AND q.ordinal BETWEEN ? AND ? ORDER BY q.ordinal`, t.run, from, to)
-		return err
-	})
-	return groups, err
-}
-
-// dropWorkingRows removes what a run needed for itself.
+// dropWorkingRows removes what a run needed for itself. The edges that an uncommitted
+// run kept back are in no hold: the next run derives them again.
 func (t *tx) dropWorkingRows(ctx context.Context, run int64) error {
+	if err := t.redoHeld(ctx, run); err != nil {
+		return err
+	}
 	for _, q := range []string{
+		`INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
+			SELECT DISTINCT r.connector_key, 0, 'g', s.group_key
+			FROM im_runs r CROSS JOIN im_staged_edges s ON s.run_key = r.key WHERE r.key = ? AND r.committed = 0`,
+		`INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
+			SELECT r.connector_key, 0, CASE s.type WHEN 'User' THEN 'm' ELSE 'g' END, s.key
+			FROM im_runs r CROSS JOIN im_staged s ON s.run_key = r.key AND s.kind = 'held' WHERE r.key = ? AND r.committed = 0`,
 		`DELETE FROM im_visited WHERE progress_key IN (SELECT key FROM im_progress WHERE run_key = ?)`,
 		`DELETE FROM im_seen_edges WHERE progress_key IN (SELECT key FROM im_progress WHERE run_key = ?)`,
 		`DELETE FROM im_progress WHERE run_key = ?`,
 		`DELETE FROM im_seen WHERE run_key = ?`,
+		`DELETE FROM im_changed WHERE run_key = ?`,
 		`DELETE FROM im_member_queue WHERE run_key = ?`,
 		`DELETE FROM im_staged WHERE run_key = ?`,
+		`DELETE FROM im_staged_edges WHERE run_key = ?`,
 	} {
 		if _, err := t.exec(ctx, q, run); err != nil {
 			return err

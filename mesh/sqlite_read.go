@@ -126,7 +126,9 @@ func readObjects(ctx context.Context, from querier, conn int64, typ ObjectType, 
 			UNION SELECT key FROM im_objects WHERE connector_key = ? AND type = ? AND external_id = ?)`
 		args = []any{conn, typ, q.ID, conn, typ, q.ID}
 	}
-	if !q.All {
+	if q.All {
+		where += ` AND o.state <> 'outside'` // never was in the mesh, or is in none of its groups
+	} else {
 		where += ` AND o.state = 'live'`
 	}
 	return stream(ctx, from, emit, func(rows *sql.Rows) (o StoredObject, err error) {
@@ -229,19 +231,24 @@ const countLiveEdges = `
 	WHERE g.connector_key = ? AND g.type = 'Group' AND e.live = 1`
 
 func liveCounts(ctx context.Context, from querier, conn int64) (map[ObjectType]int, error) {
-	counts := map[ObjectType]int{User: 0, Group: 0, GroupMember: 0}
+	counts := map[ObjectType]int{}
 	for _, typ := range ObjectTypes {
-		q, args := `SELECT count(*) FROM im_objects WHERE connector_key = ? AND type = ? AND state = 'live'`, []any{conn, typ}
-		if typ == GroupMember {
-			q, args = countLiveEdges, args[:1]
-		}
-		var n int
-		if _, err := first(ctx, from, []any{&n}, q, args...); err != nil {
+		n, err := liveCount(ctx, from, conn, typ)
+		if err != nil {
 			return nil, err
 		}
 		counts[typ] = n
 	}
 	return counts, nil
+}
+
+func liveCount(ctx context.Context, from querier, conn int64, typ ObjectType) (n int, err error) {
+	if typ == GroupMember {
+		_, err = first(ctx, from, []any{&n}, countLiveEdges, conn)
+		return n, err
+	}
+	_, err = first(ctx, from, []any{&n}, `SELECT count(*) FROM im_objects WHERE connector_key = ? AND type = ? AND state = 'live'`, conn, typ)
+	return n, err
 }
 
 // LiveCounts implements [Reader].
@@ -255,17 +262,4 @@ func (s *SQLite) LiveCounts(ctx context.Context, connector string) (counts map[O
 		return err
 	})
 	return counts, err
-}
-
-// RawWatermark implements [Reader].
-func (s *SQLite) RawWatermark(ctx context.Context, connector string) (text string, err error) {
-	err = s.snapshot(ctx, func(from querier) error {
-		conn, err := connectorKey(ctx, from, connector)
-		if err != nil {
-			return err
-		}
-		_, err = first(ctx, from, []any{&text}, `SELECT coalesce(watermark, '') FROM im_watermarks WHERE connector_key = ?`, conn)
-		return err
-	})
-	return text, err
 }

@@ -5,15 +5,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
+	"fmt"
 	"time"
 )
 
 // Commit implements [Writer].
-func (s *SQLite) Commit(ctx context.Context, f Fence, outcome Outcome, w Watermark) (run *Run, err error) {
-	if outcome == "" {
-		return nil, &ConflictError{"a run is committed with an outcome"}
-	}
+func (s *SQLite) Commit(ctx context.Context, f Fence, c CommitRun) (run *Run, err error) {
 	err = s.write(ctx, func(t *tx) error {
 		if err := t.enter(ctx, f); err != nil {
 			var fenced *FencedError
@@ -21,19 +18,13 @@ func (s *SQLite) Commit(ctx context.Context, f Fence, outcome Outcome, w Waterma
 				return err
 			}
 			// The answer to an earlier Commit may have been lost.
-			if again, aerr := t.committedBefore(ctx, f, outcome); aerr != nil || !again {
+			if again, aerr := t.committedBefore(ctx, f); aerr != nil || !again {
 				return errors.Join(aerr, err)
 			}
 			run, err = runByID(ctx, t, f.RunID)
 			return err
 		}
-		if err := t.moveWatermark(ctx, w); err != nil {
-			return err
-		}
-		if _, err := t.exec(ctx, `UPDATE im_runs SET committed = 1 WHERE key = ?`, t.run); err != nil {
-			return err
-		}
-		if err := t.endRun(ctx, outcome, ""); err != nil {
+		if err := t.commit(ctx, c); err != nil {
 			return err
 		}
 		run, err = runByID(ctx, t, f.RunID)
@@ -45,48 +36,35 @@ func (s *SQLite) Commit(ctx context.Context, f Fence, outcome Outcome, w Waterma
 	return run, nil
 }
 
-func (t *tx) committedBefore(ctx context.Context, f Fence, outcome Outcome) (bool, error) {
+func (t *tx) commit(ctx context.Context, c CommitRun) error {
+	outcome, err := t.commitHold(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := t.moveWatermark(ctx, c); err != nil {
+		return err
+	}
+	if err := t.decideEveryone(ctx, c); err != nil {
+		return err
+	}
+	if err := t.forgetGoneReads(ctx); err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, `UPDATE im_connectors SET read_as = ?1 WHERE key = ?2 AND ?1 <> ''`, c.ReadAs, t.conn); err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, `UPDATE im_runs SET committed = 1 WHERE key = ?`, t.run); err != nil {
+		return err
+	}
+	return t.endRun(ctx, outcome, "")
+}
+
+func (t *tx) committedBefore(ctx context.Context, f Fence) (bool, error) {
 	var n int
 	_, err := first(ctx, t, []any{&n}, `
 		SELECT count(*) FROM im_runs r JOIN im_connectors c ON c.key = r.connector_key
-		WHERE r.run_id = ? AND c.name = ? AND r.token = ? AND r.committed = 1 AND r.outcome = ?`, f.RunID, f.Connector, f.Token, outcome)
+		WHERE r.run_id = ? AND c.name = ? AND r.token = ? AND r.committed = 1`, f.RunID, f.Connector, f.Token)
 	return n > 0, err
-}
-
-// moveWatermark merges w into the stored watermark: a nil mark keeps the stored
-// key, no mark moves backwards, and malformed text is replaced.
-func (t *tx) moveWatermark(ctx context.Context, w Watermark) error {
-	if w.String() == "" {
-		return nil
-	}
-	var text sql.NullString
-	if _, err := first(ctx, t, []any{&text}, `SELECT watermark FROM im_watermarks WHERE connector_key = ?`, t.conn); err != nil {
-		return err
-	}
-	stored, err := ParseWatermark(text.String)
-	if err != nil {
-		stored = Watermark{} // the run did not build on it
-	}
-	var mode string
-	if _, err := first(ctx, t, []any{&mode}, `SELECT mode FROM im_runs WHERE key = ?`, t.run); err != nil {
-		return err
-	}
-	merged := Watermark{Users: laterMark(stored.Users, w.Users), Groups: laterMark(stored.Groups, w.Groups)}
-	if strings.EqualFold(mode, "full") { // built on no mark, so a wrong one does not outlive it
-		merged = Watermark{Users: cmp.Or(w.Users, stored.Users), Groups: cmp.Or(w.Groups, stored.Groups)}
-	}
-	_, err = t.exec(ctx, `
-		INSERT INTO im_watermarks (connector_key, watermark, updated_at, updated_by) VALUES (?, ?, ?, ?)
-		ON CONFLICT (connector_key) DO UPDATE SET watermark = excluded.watermark, updated_at = excluded.updated_at, updated_by = excluded.updated_by`,
-		t.conn, merged.String(), t.now, t.fence.RunID)
-	return err
-}
-
-func laterMark(stored, moved *Mark) *Mark {
-	if moved == nil || stored != nil && stored.After(moved.Time) {
-		return stored
-	}
-	return moved
 }
 
 // endRun completes the run row of t.run, drops its working rows and releases its
@@ -113,7 +91,11 @@ func (s *SQLite) End(ctx context.Context, runID string, outcome Outcome, message
 	if outcome == "" {
 		return nil, &ConflictError{"a run ends with an outcome"}
 	}
+	var missing error // its waiting is forgotten all the same
 	err = s.write(ctx, func(t *tx) error {
+		if err := t.stopWaiting(ctx, runID); err != nil {
+			return err
+		}
 		var open bool
 		found, err := first(ctx, t, []any{&t.run, &t.conn, &open, &t.now},
 			`SELECT key, connector_key, ended_at IS NULL OR superseded = 1, `+sqlNow+` FROM im_runs WHERE run_id = ?`, runID)
@@ -121,7 +103,8 @@ func (s *SQLite) End(ctx context.Context, runID string, outcome Outcome, message
 			return err
 		}
 		if !found {
-			return &NotFoundError{"run", runID}
+			missing = &NotFoundError{"run", runID}
+			return nil
 		}
 		if open {
 			if err := t.endRun(ctx, outcome, message); err != nil {
@@ -131,6 +114,40 @@ func (s *SQLite) End(ctx context.Context, runID string, outcome Outcome, message
 		run, err = runByID(ctx, t, runID)
 		return err
 	})
+	if err := cmp.Or(err, missing); err != nil {
+		return nil, err
+	}
+	return run, nil
+}
+
+// Skip implements [Writer].
+func (s *SQLite) Skip(ctx context.Context, b BeginRun, message string) (run *Run, err error) {
+	if b.RunID == "" {
+		return nil, &ConflictError{"a run needs an id"}
+	}
+	err = s.write(ctx, func(t *tx) error {
+		if _, err := t.lease(ctx, b.Connector); err != nil {
+			return err
+		}
+		if err := t.stopWaiting(ctx, b.RunID); err != nil {
+			return err
+		}
+		started := b.StartedAt
+		if started.IsZero() {
+			started = fromMillis(t.now)
+		}
+		if _, err := t.exec(ctx, `
+			INSERT INTO im_runs (run_id, connector_key, mode, workflow_id, namespace, token, outcome, note, started_at, ended_at, watermark)
+			VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, (SELECT watermark FROM im_watermarks WHERE connector_key = ?2))
+			ON CONFLICT (run_id) DO NOTHING`,
+			b.RunID, t.conn, b.Mode, b.WorkflowID, b.Namespace, Skipped, message, toMillis(started), t.now); err != nil {
+			return err
+		}
+		if run, err = runByID(ctx, t, b.RunID); err == nil && (run.Outcome != Skipped || run.Connector != b.Connector) {
+			err = &ConflictError{fmt.Sprintf("run %s of connector %q has begun: it cannot be skipped", b.RunID, run.Connector)}
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +155,7 @@ func (s *SQLite) End(ctx context.Context, runID string, outcome Outcome, message
 }
 
 const selectRun = `
-	SELECT r.key, r.run_id, c.name, r.mode, r.workflow_id, r.namespace, r.outcome, r.error,
+	SELECT r.key, r.run_id, c.name, r.mode, r.workflow_id, r.namespace, r.outcome, r.error, r.note,
 		r.api_calls, r.rate_limit_waits, r.rate_limit_wait_us, r.started_at, r.ended_at, coalesce(r.watermark, '')
 	FROM im_runs r JOIN im_connectors c ON c.key = r.connector_key`
 
@@ -153,7 +170,7 @@ func scanRun(rows *sql.Rows) (keyedRun, error) {
 	var started, waitMicros int64
 	var ended sql.NullInt64
 	var mark string
-	err := rows.Scan(&r.key, &r.RunID, &r.Connector, &r.Mode, &r.WorkflowID, &r.Namespace, &r.Outcome, &r.Error,
+	err := rows.Scan(&r.key, &r.RunID, &r.Connector, &r.Mode, &r.WorkflowID, &r.Namespace, &r.Outcome, &r.Error, &r.Note,
 		&r.APICalls, &r.RateLimitWaits, &waitMicros, &started, &ended, &mark)
 	if err != nil {
 		return r, err
@@ -197,10 +214,10 @@ func runs(ctx context.Context, from querier, q string, args ...any) ([]Run, erro
 		var key int64
 		var typ ObjectType
 		var c Counts
-		err = rows.Scan(&key, &typ, &c.Seen, &c.Added, &c.Updated, &c.Deleted, &c.Unchanged)
+		err = rows.Scan(&key, &typ, &c.Seen, &c.Added, &c.Updated, &c.Deleted, &c.Unchanged, &c.Held)
 		byKey[key][typ] = c
 		return struct{}{}, err
-	}, `SELECT n.run_key, n.type, n.seen, n.added, n.updated, n.deleted, n.unchanged
+	}, `SELECT n.run_key, n.type, n.seen, n.added, n.updated, n.deleted, n.unchanged, n.held
 		FROM json_each(?) j CROSS JOIN im_run_counts n ON n.run_key = j.value`, list)
 	return all, err
 }
@@ -224,6 +241,20 @@ func (s *SQLite) Runs(ctx context.Context, connector string, limit int) (all []R
 			return err
 		}
 		all, err = runs(ctx, from, selectRun+` WHERE r.connector_key = ? ORDER BY r.started_at DESC, r.key DESC LIMIT ?`, conn, sqlLimit(limit))
+		return err
+	})
+	return all, err
+}
+
+// ModeRuns implements [Reader].
+func (s *SQLite) ModeRuns(ctx context.Context, connector, mode string, since time.Time) (all []Run, err error) {
+	err = s.snapshot(ctx, func(from querier) error {
+		conn, err := connectorKey(ctx, from, connector)
+		if err != nil {
+			return err
+		}
+		all, err = runs(ctx, from, selectRun+` WHERE r.connector_key = ? AND r.mode = ? AND r.started_at >= ?
+			ORDER BY r.started_at DESC, r.key DESC`, conn, mode, toMillis(since))
 		return err
 	})
 	return all, err

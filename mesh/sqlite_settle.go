@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 	"time"
 )
 
@@ -13,7 +12,7 @@ import (
 // The whole settle goes in this order, so that a consumer never sees an edge
 // without its ends, nor two live objects with one external id:
 //
-//	edge Deletes, object Deletes, Deletes of renames, staged Adds, edge Adds
+//	edge Deletes, object Deletes, Updates of held users, Deletes of renames, staged Adds, edge Adds
 //
 // Every transaction looks at the state and does the first thing that is due: a
 // call that dies is healed by the next, of this run or of a later one.
@@ -46,13 +45,8 @@ func (s *SQLite) Settle(ctx context.Context, f Fence, scope Scope, budget time.D
 // beginSettle checks that everything staged is decided, and has all edges derived
 // again when the scope is not that of the last settle.
 func (t *tx) beginSettle(ctx context.Context, scope Scope) error {
-	var open int
-	if _, err := first(ctx, t, []any{&open},
-		`SELECT count(*) FROM im_staged WHERE run_key = ? AND kind = 'delete' AND reason = ''`, t.run); err != nil {
+	if err := t.checkLookedUp(ctx); err != nil {
 		return err
-	}
-	if open > 0 {
-		return &ConflictError{fmt.Sprintf("run %s has %d candidates for deletion that nobody looked up: resolve them before settling", t.fence.RunID, open)}
 	}
 	if err := t.checkExternalIDs(ctx); err != nil {
 		return err
@@ -62,15 +56,7 @@ func (t *tx) beginSettle(ctx context.Context, scope Scope) error {
 			return err
 		}
 	}
-	text := fmt.Sprintf("users=%t groups=%t", scope.Users, scope.Groups)
-	changed, err := t.exec(ctx, `UPDATE im_connectors SET settled_scope = ?1 WHERE key = ?2 AND settled_scope <> ?1`, text, t.conn)
-	if err != nil || changed == 0 {
-		return err
-	}
-	_, err = t.exec(ctx, `
-		INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) SELECT ?1, 0, 'g', i.key FROM im_ids i
-		WHERE i.connector_key = ?1 AND i.type = 'Group' AND EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = i.key)`, t.conn)
-	return err
+	return t.rescope(ctx, scope)
 }
 
 // settleStep does the first thing that is due.
@@ -81,7 +67,10 @@ func (t *tx) settleStep(ctx context.Context, scope Scope) (SettleResult, error) 
 	if due, err := t.indexEdges(ctx); due || err != nil {
 		return SettleResult{}, err
 	}
-	if n, err := t.settleDeletes(ctx); n > 0 || err != nil {
+	if n, err := t.settleDeletes(ctx, scope); n > 0 || err != nil {
+		return SettleResult{Other: n}, err
+	}
+	if n, err := t.settleHeld(ctx); n > 0 || err != nil {
 		return SettleResult{Other: n}, err
 	}
 	if n, err := t.settleAdds(ctx); n > 0 || err != nil {
@@ -99,8 +88,10 @@ type stagedRow struct {
 	key        int64
 	kind       string
 	reason     Reason
+	byMembers  bool // staged by Decide, for Scope.UsersInGroupsOnly
 	live       bool
 	external   string          // as it is, "" for an object that was never live
+	hash       []byte          // as it is
 	stamp      int64           // as it is
 	attributes json.RawMessage // as they are
 	payload    Object          // as it shall be
@@ -110,21 +101,22 @@ func (t *tx) stagedRows(ctx context.Context, where string, limit int) ([]stagedR
 	return collect(ctx, t, func(rows *sql.Rows) (r stagedRow, err error) {
 		var was, shall string
 		var stamp int64
-		err = rows.Scan(&r.key, &r.typ, &r.oktaID, &r.kind, &r.reason, &r.live, &r.external, &r.stamp, &was,
+		err = rows.Scan(&r.key, &r.typ, &r.oktaID, &r.kind, &r.reason, &r.byMembers, &r.live, &r.external, &r.hash, &r.stamp, &was,
 			&r.payload.ExternalID, &shall, &r.payload.Hash, &stamp)
 		r.attributes = json.RawMessage(was)
 		r.payload.Type, r.payload.OktaID = r.typ, r.oktaID
 		r.payload.Attributes, r.payload.Stamp = json.RawMessage(shall), fromMillis(stamp)
 		return r, err
-	}, `SELECT d.key, d.type, i.okta_id, d.kind, d.reason, coalesce(o.state = 'live', 0), coalesce(o.external_id, ''), coalesce(o.stamp, 0), coalesce(o.attributes, ''),
+	}, `SELECT d.key, d.type, i.okta_id, d.kind, d.reason, d.looked_up = 2, coalesce(o.state = 'live', 0), coalesce(o.external_id, ''), o.hash, coalesce(o.stamp, 0), coalesce(o.attributes, ''),
 			d.external_id, d.attributes, d.hash, d.stamp
 		FROM im_staged d JOIN im_ids i ON i.key = d.key LEFT JOIN im_objects o ON o.key = d.key
 		WHERE d.run_key = ? AND `+where+` ORDER BY d.key LIMIT ?`, t.run, limit)
 }
 
 // settleDeletes writes the object Deletes of one transaction and returns how many
-// staged rows it took.
-func (t *tx) settleDeletes(ctx context.Context) (int, error) {
+// staged rows it took. An object of a type that is not imported stays: only what its
+// being gone says of edges is noted.
+func (t *tx) settleDeletes(ctx context.Context, scope Scope) (int, error) {
 	rows, err := t.stagedRows(ctx, `d.kind = 'delete'`, t.store.settleChunk)
 	if err != nil {
 		return 0, err
@@ -132,12 +124,23 @@ func (t *tx) settleDeletes(ctx context.Context) (int, error) {
 	var feed []feedRow
 	counts := map[ObjectType]Counts{}
 	for _, r := range rows {
-		if r.live {
+		if r.live && (r.typ == User && scope.Users || r.typ == Group && scope.Groups) {
 			feed = append(feed, feedRow{op: Delete, typ: r.typ, key: r.key, external: r.external, attrs: r.attributes, reason: r.reason})
 			c := counts[r.typ]
 			c.Deleted++
 			counts[r.typ] = c
-			if err := t.markDeleted(ctx, r.key, r.reason); err != nil {
+			if r.byMembers {
+				err = t.leaveOutside(ctx, r)
+			} else {
+				err = t.markDeleted(ctx, r.key, r.reason)
+			}
+			if err != nil {
+				return 0, err
+			}
+		}
+		if !r.live {
+			if _, err := t.exec(ctx, `UPDATE im_objects SET state = 'deleted', reason = ?, updated_at = ? WHERE key = ? AND state = 'outside'`,
+				r.reason, t.now, r.key); err != nil {
 				return 0, err
 			}
 		}
@@ -152,8 +155,22 @@ func (t *tx) settleDeletes(ctx context.Context) (int, error) {
 		if err := t.addCounts(ctx, typ, c); err != nil {
 			return 0, err
 		}
+		if err := t.addGuarded(ctx, typ, c.Deleted); err != nil {
+			return 0, err
+		}
 	}
 	return len(rows), t.appendFeed(ctx, feed)
+}
+
+// addGuarded adds to what the guards of the next 24 hours count.
+func (t *tx) addGuarded(ctx context.Context, typ ObjectType, n int) error {
+	if n == 0 {
+		return nil
+	}
+	_, err := t.exec(ctx, `
+		INSERT INTO im_run_counts (run_key, type, guarded) VALUES (?1, ?2, ?3)
+		ON CONFLICT (run_key, type) DO UPDATE SET guarded = guarded + ?3`, t.run, typ, n)
+	return err
 }
 
 func (t *tx) markDeleted(ctx context.Context, key int64, reason Reason) error {

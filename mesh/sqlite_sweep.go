@@ -7,7 +7,8 @@ import (
 
 // StageSweep implements [Writer]. For groups it also stages those that are no
 // objects of the mesh (a connector that imports memberships alone) but have edges:
-// they too went missing from a complete listing, and their edges go with them.
+// they too went missing from a complete listing, and their edges go with them. The
+// Group of an earlier configuration is staged for its edges alone: it stays itself.
 func (s *SQLite) StageSweep(ctx context.Context, f Fence, typ ObjectType, imported bool) (candidates int, err error) {
 	err = s.fenced(ctx, f, func(t *tx) error {
 		if typ != User && typ != Group {
@@ -17,7 +18,8 @@ func (s *SQLite) StageSweep(ctx context.Context, f Fence, typ ObjectType, import
 			return err
 		}
 		const stage = `INSERT INTO im_staged (run_key, key, kind, type) `
-		const restage = ` ON CONFLICT (run_key, key) DO UPDATE SET kind = 'delete', reason = '', looked_up = 0 WHERE kind <> 'delete'`
+		const restage = ` ON CONFLICT (run_key, key) DO UPDATE SET kind = 'delete', reason = '', looked_up = 0,
+			external_id = '', external_fold = '', attributes = '', hash = NULL, stamp = 0 WHERE kind IN ('add', 'rename')`
 		if imported {
 			if _, err := t.exec(ctx, stage+`
 				SELECT ?1, o.key, 'delete', o.type FROM im_objects o INDEXED BY im_objects_fold
@@ -26,25 +28,58 @@ func (s *SQLite) StageSweep(ctx context.Context, f Fence, typ ObjectType, import
 				return err
 			}
 		}
+		if typ == User { // who was not even in the mesh needs no look-up
+			if _, err := t.exec(ctx, `
+				UPDATE im_objects INDEXED BY im_objects_outside SET state = 'deleted', reason = 'out-of-scope', updated_at = ?3
+				WHERE connector_key = ?2 AND state = 'outside' AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = im_objects.key)`,
+				t.run, t.conn, t.now); err != nil {
+				return err
+			}
+		}
 		if typ == Group {
 			if _, err := t.exec(ctx, stage+`
 				SELECT ?1, i.key, 'delete', i.type FROM im_ids i
 				WHERE i.connector_key = ?2 AND i.type = 'Group'
-				AND NOT EXISTS (SELECT 1 FROM im_objects o WHERE o.key = i.key AND o.state = 'live')
+				AND NOT (?3 AND EXISTS (SELECT 1 FROM im_objects o WHERE o.key = i.key AND o.state = 'live'))
 				AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = i.key)
-				AND EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = i.key AND (e.live = 1 OR e.listed = 1))`+restage, t.run, t.conn); err != nil {
+				AND EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = i.key AND (e.live = 1 OR e.listed = 1))`+restage, t.run, t.conn, imported); err != nil {
 				return err
 			}
 		}
-		sides, err := collect(ctx, t, func(rows *sql.Rows) (e edgeSide, err error) {
-			e.typ = typ
-			return e, rows.Scan(&e.key)
-		}, `SELECT key FROM im_staged WHERE run_key = ? AND kind = 'delete' AND reason = '' AND type = ?`, t.run, typ)
-		if err != nil {
+		candidates, err = t.dirtyCandidates(ctx, typ)
+		return err
+	})
+	return candidates, err
+}
+
+// dirtyCandidates marks the edges of a type's candidates as dirty and counts them.
+func (t *tx) dirtyCandidates(ctx context.Context, typ ObjectType) (int, error) {
+	sides, err := collect(ctx, t, func(rows *sql.Rows) (e edgeSide, err error) {
+		e.typ = typ
+		return e, rows.Scan(&e.key)
+	}, `SELECT key FROM im_staged WHERE run_key = ? AND kind = 'delete' AND reason = '' AND type = ?`, t.run, typ)
+	if err != nil {
+		return 0, err
+	}
+	return len(sides), t.markDirty(ctx, sides)
+}
+
+// StageChanged implements [Writer]. Users outside are asked too: one who has left the
+// scope must not come in with a group.
+func (s *SQLite) StageChanged(ctx context.Context, f Fence) (candidates int, err error) {
+	err = s.fenced(ctx, f, func(t *tx) error {
+		if err := t.unsettle(ctx); err != nil {
 			return err
 		}
-		candidates = len(sides)
-		return t.markDirty(ctx, sides)
+		if _, err := t.exec(ctx, `
+			INSERT OR IGNORE INTO im_staged (run_key, key, kind, type)
+			SELECT ?1, c.key, 'delete', 'User' FROM im_changed c
+			CROSS JOIN im_objects o INDEXED BY im_objects_state ON o.key = c.key AND o.state IN ('live', 'outside')
+			WHERE c.run_key = ?1 AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = c.key)`, t.run); err != nil {
+			return err
+		}
+		candidates, err = t.dirtyCandidates(ctx, User)
+		return err
 	})
 	return candidates, err
 }
@@ -79,7 +114,7 @@ func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignor
 		if err := t.addCalls(ctx, calls); err != nil {
 			return err
 		}
-		var found []Object
+		var inside, outside []Object
 		var acquitted []objectID
 		for _, v := range verdicts {
 			key, err := t.intern(ctx, v.Type, v.OktaID)
@@ -87,8 +122,7 @@ func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignor
 				return err
 			}
 			if v.Reason != "" {
-				if _, err := t.exec(ctx, `UPDATE im_staged SET reason = ?, looked_up = 1 WHERE run_key = ? AND key = ? AND kind = 'delete'`,
-					v.Reason, t.run, key); err != nil {
+				if err := t.sentence(ctx, key, v); err != nil {
 					return err
 				}
 				continue
@@ -108,25 +142,61 @@ func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignor
 			}
 			o := *v.Found
 			o.Type, o.OktaID = v.Type, v.OktaID
-			found = append(found, o)
+			var stays bool
+			if _, err := first(ctx, t, []any{&stays}, `SELECT count(*) > 0 FROM im_objects WHERE key = ? AND state = 'outside'`, key); err != nil {
+				return err
+			}
+			if stays {
+				outside = append(outside, o)
+			} else {
+				inside = append(inside, o)
+			}
 		}
 		if err := t.acquit(ctx, acquitted); err != nil {
 			return err
 		}
-		w := &objectWriter{tx: t, ignore: ignore}
-		if err := w.load(ctx, found); err != nil {
-			return err
+		for _, w := range []struct {
+			*objectWriter
+			found []Object
+		}{{&objectWriter{tx: t, ignore: ignore}, inside}, {&objectWriter{tx: t, ignore: ignore, membersOnly: true}, outside}} {
+			if err := w.load(ctx, w.found); err != nil {
+				return err
+			}
+			if err := w.write(ctx, w.found); err != nil {
+				return err
+			}
 		}
-		return w.write(ctx, found)
+		return nil
 	})
+}
+
+// sentence decides a candidate's Delete. What was found of a deprovisioned user is
+// kept: a hold shows it.
+func (t *tx) sentence(ctx context.Context, key int64, v Verdict) error {
+	var o Object
+	if v.Found != nil {
+		o = *v.Found
+	}
+	stamp := toMillis(o.Stamp)
+	if v.Reason != Deprovisioned {
+		o = Object{}
+	}
+	_, err := t.exec(ctx, `UPDATE im_staged SET reason = ?, looked_up = 1, external_id = ?, attributes = ?, hash = ?, stamp = ?
+		WHERE run_key = ? AND key = ? AND kind = 'delete'`,
+		v.Reason, o.ExternalID, string(o.Attributes), o.Hash, stamp, t.run, key)
+	return err
 }
 
 // acquit marks objects as seen of which nothing new is known.
 func (t *tx) acquit(ctx context.Context, ids []objectID) error {
+	var alive []int64
 	for _, id := range ids {
-		fresh, err := t.exec(ctx, `
-			INSERT OR IGNORE INTO im_seen (run_key, key) SELECT ?, key FROM im_ids WHERE connector_key = ? AND type = ? AND okta_id = ?`,
-			t.run, t.conn, id.typ, id.oktaID)
+		key, err := t.intern(ctx, id.typ, id.oktaID)
+		if err != nil {
+			return err
+		}
+		alive = append(alive, key)
+		fresh, err := t.exec(ctx, `INSERT OR IGNORE INTO im_seen (run_key, key) VALUES (?, ?)`, t.run, key)
 		if err != nil {
 			return err
 		}
@@ -134,11 +204,15 @@ func (t *tx) acquit(ctx context.Context, ids []objectID) error {
 			return err
 		}
 	}
-	return nil
+	if len(alive) == 0 {
+		return nil
+	}
+	return t.releaseHeld(ctx, alive)
 }
 
 // CheckExternalIDs implements [Writer]. Only a staged add or rename can collide:
-// everything else was compared with the live objects when it was written.
+// everything else was compared with the live objects when it was written. An object
+// whose delete is held still has its external id.
 func (s *SQLite) CheckExternalIDs(ctx context.Context, f Fence) error {
 	return s.fenced(ctx, f, func(t *tx) error { return t.checkExternalIDs(ctx) })
 }
@@ -154,7 +228,7 @@ func (t *tx) checkExternalIDs(ctx context.Context) error {
 			UNION ALL
 			SELECT a.type, a.external_id, a.key, o.key FROM wanted a CROSS JOIN im_objects o INDEXED BY im_objects_fold
 				ON o.connector_key = ?2 AND o.type = a.type AND o.external_fold = a.external_fold AND o.state = 'live' AND o.key <> a.key
-			WHERE NOT EXISTS (SELECT 1 FROM im_staged d WHERE d.run_key = ?1 AND d.key = o.key))
+			WHERE NOT EXISTS (SELECT 1 FROM im_staged d WHERE d.run_key = ?1 AND d.key = o.key AND d.kind <> 'held'))
 		SELECT c.type, c.external_id, min(x.okta_id, y.okta_id) AS low, max(x.okta_id, y.okta_id) FROM clash c
 		JOIN im_ids x ON x.key = c.one JOIN im_ids y ON y.key = c.two
 		ORDER BY c.type, c.external_id, low LIMIT 1`, t.run, t.conn)

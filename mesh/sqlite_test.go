@@ -159,7 +159,7 @@ func importPages(t *testing.T, s *mesh.SQLite, name string, n int) {
 		require.NoError(t, err)
 		fmt.Println("page", p)
 	}
-	_, err = s.Commit(t.Context(), f, mesh.Completed, mesh.Watermark{})
+	_, err = s.Commit(t.Context(), f, mesh.CommitRun{Watermark: mesh.Watermark{}, UsersFull: true, GroupsFull: true})
 	require.NoError(t, err)
 }
 
@@ -268,7 +268,7 @@ func TestMalformedWatermark(t *testing.T) {
 	commit := func(id string, w mesh.Watermark) *mesh.Run {
 		f, err := s.Begin(ctx, mesh.BeginRun{Connector: "c", RunID: id, LeaseTTL: time.Minute})
 		require.NoError(t, err)
-		run, err := s.Commit(ctx, f, mesh.Completed, w)
+		run, err := s.Commit(ctx, f, mesh.CommitRun{Watermark: w, UsersFull: true, GroupsFull: true})
 		require.NoError(t, err)
 		return run
 	}
@@ -315,7 +315,7 @@ func TestWorkingRowsAreDropped(t *testing.T) {
 		}
 		_, err = s.WriteObjects(ctx, f, mesh.ObjectPage{
 			Page:   mesh.Page{Stream: "users", Owner: "me", Number: 1, Next: "x"},
-			Import: true, QueueMembers: true,
+			Import: true, Queue: &mesh.QueueRule{All: true},
 			Objects: []mesh.Object{object(mesh.Group, "g1", "g1"), object(mesh.User, "u1", "same"), object(mesh.User, "u2", "same")},
 		})
 		require.NoError(t, err)
@@ -348,7 +348,7 @@ func TestWorkingRowsAreDropped(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, rows("r2"))
 	f := work("r3")
-	_, err = s.Commit(ctx, f, mesh.Completed, mesh.Watermark{})
+	_, err = s.Commit(ctx, f, mesh.CommitRun{Watermark: mesh.Watermark{}, UsersFull: true, GroupsFull: true})
 	require.NoError(t, err)
 	require.Empty(t, rows("r3"))
 }

@@ -12,6 +12,7 @@ type Store interface {
 	Connectors
 	Writer
 	Reader
+	Operator
 	Secrets
 	Close() error
 }
@@ -47,6 +48,14 @@ type BeginRun struct {
 	StartedAt  time.Time // the workflow's start
 	// LeaseTTL is how long the fence holds without a write; on the database's clock.
 	LeaseTTL time.Duration
+	// Wait says that the caller asks again until it gets the lease. Runs that do not
+	// wait give way to it meanwhile (a [*LeaseHeldError] with Waiting set).
+	Wait bool
+	// Closed names a holder whose workflow Temporal says is closed: its lease is taken
+	// over at once.
+	Closed string
+	// Note is why the run is what it is, such as "Full: the definition changed".
+	Note string
 }
 
 // Progress is the resume point of one stream of one run. The zero value (but for
@@ -63,6 +72,9 @@ type Progress struct {
 	HighWater time.Time
 	// Failures counts consecutive failed attempts since the last recorded page.
 	Failures int
+	// Queued is how many groups the run has queued for their members so far, by any
+	// stream.
+	Queued int
 }
 
 // Page is the envelope of a page's transaction.
@@ -88,11 +100,30 @@ type ObjectPage struct {
 	// Import false records the page without writing objects: the connector reads
 	// this list only to know its groups.
 	Import bool
-	// QueueMembers queues each object's OktaID as a group whose members are to be
-	// read in this run.
-	QueueMembers bool
+	// Changed says that the rows only tell which users changed: their ids are kept for
+	// [Writer.StageChanged], Deletes are staged, nothing else is written.
+	Changed bool
+	// MembersOnly keeps users that are not live outside the mesh until
+	// [Writer.Decide] finds them in a group (GroupFilter.UsersInGroupsOnly).
+	MembersOnly bool
+	// Queue, when set, queues groups whose members are to be read in this run.
+	Queue *QueueRule
 	// Ignore names the attributes that alone make no Update (IgnoreForChanges).
 	Ignore []string
+}
+
+// QueueRule says whose members are to be read (design.md §4, "no filter on /groups").
+type QueueRule struct {
+	// All queues every group of the page. Otherwise a group is due when its members
+	// were never read, when its MembersStamp is not the one they were read for, when the
+	// stamp is later than Mark, or when they were read less than Overlap after the stamp:
+	// then once more (docs/adr/0007). The group Everyone is not due while the store
+	// derives it.
+	All bool
+	// Mark is the stored watermark of the groups, zero without one.
+	Mark time.Time
+	// Overlap is the connector's WatermarkOverlap.
+	Overlap time.Duration
 }
 
 // MemberPage is a page of one group's member list.
@@ -108,6 +139,9 @@ type QueuedGroup struct {
 	Ordinal int
 	OktaID  string
 	Done    bool
+	// Had says that the mesh knows members of this group: a list without any is then
+	// read once more before it is believed.
+	Had bool
 }
 
 // Candidate is an object staged for deletion because a listing did not show it,
@@ -124,9 +158,45 @@ type Verdict struct {
 	OktaID string
 	// Reason decides the Delete; empty acquits: the object is alive and in scope.
 	Reason Reason
-	// Found, when the object is alive and in scope, is the object as read; it is
-	// written like a page's row and marked as seen.
+	// Found is the object as read. When it is alive and in scope it is written like a
+	// page's row and marked as seen; when it is deprovisioned it is what a hold shows of
+	// it meanwhile.
 	Found *Object
+}
+
+// DeleteLimits are the guards of design.md §4. They are counted over the last 24
+// hours, without what an operator approved.
+type DeleteLimits struct {
+	Percent int // of a type's live objects, for more than 10 deletes
+	Most    int // negative: none
+}
+
+// Decision says what [Writer.Decide] found.
+type Decision struct {
+	Deletes map[ObjectType]int // to be written by Settle
+	Held    map[ObjectType]int // newly held by this run
+}
+
+// CommitRun ends a complete run.
+type CommitRun struct {
+	// Watermark holds the marks of the walks; a nil mark leaves the stored key as it was.
+	Watermark Watermark
+	// UsersFull and GroupsFull say that the type was walked in full: its mark replaces
+	// the stored one, and its held deletes replace those of the open hold.
+	UsersFull, GroupsFull bool
+	// ReadAs describes the definition that the run read by; see [ReadState].
+	ReadAs string
+	// HoldTimeLimit is how long what this run holds waits for an operator.
+	HoldTimeLimit time.Duration
+}
+
+// ReadState is what the last committed run left behind, for the planning of the next.
+type ReadState struct {
+	// ReadAs is the last CommitRun.ReadAs, "" before the first commit.
+	ReadAs string
+	// DerivesEveryone says that the last Full found exactly one group Everyone whose
+	// members were exactly the live users: newcomers get their edge without a read.
+	DerivesEveryone bool
 }
 
 // SettleResult says how far [Writer.Settle] came.
@@ -153,6 +223,9 @@ type Writer interface {
 	RecordFailure(ctx context.Context, f Fence, stream, owner string, calls Calls) (failures int, err error)
 	// RecordCalls adds calls and waits that belong to no page to the run row.
 	RecordCalls(ctx context.Context, f Fence, calls Calls) error
+	// Skip records a run that gave way and never began, as ended. It needs no fence and
+	// may be called again.
+	Skip(ctx context.Context, b BeginRun, message string) (*Run, error)
 
 	// WriteObjects writes one page of users or groups: Adds and Updates into the feed,
 	// Deletes staged, the ids marked as seen, the progress row moved; all or nothing.
@@ -164,10 +237,14 @@ type Writer interface {
 	// and leave the feed in Settle.
 	WriteMembers(ctx context.Context, f Fence, p MemberPage) (Progress, error)
 	// GroupGone says that Okta answered 404 for a queued group's members: its member
-	// stream is done and the group counts as not seen.
+	// stream is done, the group counts as not seen and becomes a candidate for deletion.
 	GroupGone(ctx context.Context, f Fence, p Page, groupID string) error
 	// QueuedGroups returns the queued groups with from <= Ordinal <= to.
 	QueuedGroups(ctx context.Context, f Fence, from, to int) ([]QueuedGroup, error)
+	// QueueKnown queues every group whose members were ever read, is not queued yet and
+	// is not about to be deleted (MembershipRefresh "all"), and returns how many groups
+	// the run has queued in all.
+	QueueKnown(ctx context.Context, f Fence) (queued int, err error)
 
 	// CheckComplete returns an [*IncompleteError] unless each of the streams, and the
 	// member list of each queued group, was recorded to its end. It is asked before
@@ -177,8 +254,18 @@ type Writer interface {
 	// called once the type's listing is complete; calling it again changes nothing.
 	// Where groups are not imported, only those known by their members are staged.
 	StageSweep(ctx context.Context, f Fence, typ ObjectType, imported bool) (candidates int, err error)
+	// StageChanged stages every live user whom a page with Changed named and whom no
+	// other page of the run showed: he may have left the scope of UserSearchFilter.
+	StageChanged(ctx context.Context, f Fence) (candidates int, err error)
+	// StageHold stages what the open hold keeps back, to be looked up again: the run
+	// carries out an approval of the hold as run holdRun left it. A [*ConflictError] when
+	// the hold is another by now or was not approved.
+	StageHold(ctx context.Context, f Fence, holdRun string) (candidates int, err error)
 	// Candidates returns up to limit staged objects without a Reason.
 	Candidates(ctx context.Context, f Fence, limit int) ([]Candidate, error)
+	// Control returns a live object of typ that a page of this run showed, "" when there
+	// is none: a search that leaves it out has not answered (design invariant 5).
+	Control(ctx context.Context, f Fence, typ ObjectType) (oktaID string, err error)
 	// Resolve records what the look-ups found, with their calls.
 	Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignore []string, calls Calls) error
 	// Acquitted counts the verdicts of this run without a Reason, by type: objects that
@@ -187,15 +274,20 @@ type Writer interface {
 	// CheckExternalIDs returns a [*CollisionError] when the run would leave two live
 	// objects of one type with the same external id.
 	CheckExternalIDs(ctx context.Context, f Fence) error
+	// Decide is asked once everything staged is looked up: it stages whom
+	// Scope.UsersInGroupsOnly brings in or leaves out, and holds back the deletes of each
+	// type that exceed the limits. Asked again, it decides the same. A run that carries out
+	// a hold has no limits: pass nil.
+	Decide(ctx context.Context, f Fence, scope Scope, limits *DeleteLimits) (Decision, error)
 	// Settle applies the staged deletes, then the staged adds and renames, then derives
 	// the edges: Deletes before the Deletes of their ends, Adds after the Adds of their
 	// ends. It works in bounded transactions, up to budget, and is called until Done.
 	Settle(ctx context.Context, f Fence, scope Scope, budget time.Duration) (SettleResult, error)
-	// Commit moves the watermark and completes the run row in one transaction, drops the
-	// run's working rows and releases the lease. A nil mark of w leaves the stored key as
-	// it was. A mark never moves backwards, but a run of mode Full replaces what is stored
-	// (runbook, "Watermark stuck").
-	Commit(ctx context.Context, f Fence, outcome Outcome, w Watermark) (*Run, error)
+	// Commit moves the watermark, opens, changes or closes the hold, and completes the
+	// run row in one transaction, drops the run's working rows and releases the lease. The
+	// outcome is HeldDeletes when the run held anything new, else Completed. A mark never
+	// moves backwards, but for a type walked in full (runbook, "Watermark stuck").
+	Commit(ctx context.Context, f Fence, c CommitRun) (*Run, error)
 	// End completes the run row of a run that failed, was cancelled or skipped, and
 	// releases the lease if this run holds it. It needs no fence and may be called again.
 	End(ctx context.Context, runID string, outcome Outcome, message string) (*Run, error)
@@ -234,8 +326,39 @@ type Reader interface {
 	// RawWatermark returns the stored text, which may be hand-edited and malformed;
 	// "" when there is none. See [ParseWatermark].
 	RawWatermark(ctx context.Context, connector string) (string, error)
+	// StoredWatermark is RawWatermark with who wrote it and when.
+	StoredWatermark(ctx context.Context, connector string) (StoredWatermark, error)
+	// ReadState returns what the last committed run left behind.
+	ReadState(ctx context.Context, connector string) (ReadState, error)
+	// ModeRuns returns the runs of a mode that started at since or later, newest first.
+	ModeRuns(ctx context.Context, connector, mode string, since time.Time) ([]Run, error)
+	// Hold returns the open hold with up to sample of its rows, nil when there is none.
+	Hold(ctx context.Context, connector string, sample int) (*Hold, error)
+	// Held yields everything that the open hold keeps back, users first.
+	Held(ctx context.Context, connector string) iter.Seq2[HeldDelete, error]
 	// Holder returns the run that holds the connector's lease, "" when none does.
 	Holder(ctx context.Context, connector string) (runID string, err error)
+}
+
+// Operator is what people do to a connector beside its runs.
+type Operator interface {
+	// SetWatermark stores a watermark by hand; "" or null removes it. A [*ConflictError]
+	// while a run holds the lease, an error of [ParseWatermark] for malformed text.
+	SetWatermark(ctx context.Context, connector, text, by string) error
+	// ApproveHold records who approved the hold as run holdRun left it; a run that calls
+	// [Writer.StageHold] carries it out. Approving twice changes nothing. A
+	// [*ConflictError] when there is no open hold or another run has changed it since.
+	ApproveHold(ctx context.Context, connector, holdRun, by string) error
+	// CloseHold ends the open hold without deleting anything, as Rejected or Expired;
+	// refused as in ApproveHold. Until the next completed Full, a delta that meets the
+	// same deletes again leaves them alone.
+	CloseHold(ctx context.Context, connector, holdRun string, state HoldState, by string) error
+	// Shadow copies a connector, its objects, edges, watermark and hold, under a name of
+	// its own with an empty feed, so that a dry run may write there. It is listed nowhere.
+	// Shadows that a lost dry run left behind are dropped first.
+	Shadow(ctx context.Context, connector, runID string) (name string, err error)
+	// DropShadow removes a shadow and all that was written there.
+	DropShadow(ctx context.Context, name string) error
 }
 
 // Secrets is the im_secrets table: sealed values by reference. It satisfies the

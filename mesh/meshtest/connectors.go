@@ -120,7 +120,7 @@ func (b *bench) imported() *run {
 	r.walk("groups", group("g1", "name", "One"))
 	r.members("g1", "u1", "u2")
 	r.settle()
-	_, err := b.store.Commit(b.ctx, r.fence, mesh.Completed, mesh.Watermark{Users: mark(10), Groups: mark(20)})
+	_, err := b.store.Commit(b.ctx, r.fence, mesh.CommitRun{Watermark: mesh.Watermark{Users: mark(10), Groups: mark(20)}, UsersFull: true, GroupsFull: true})
 	require.NoError(b.t, err)
 	return r
 }

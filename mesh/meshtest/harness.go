@@ -110,7 +110,9 @@ func (r *run) walk(stream string, objects ...mesh.Object) {
 	r.t.Helper()
 	r.claim(stream, "me")
 	p := objectPage(stream, 1, true, objects...)
-	p.QueueMembers = stream == "groups"
+	if stream == "groups" {
+		p.Queue = &mesh.QueueRule{All: true}
+	}
 	_, err := r.store.WriteObjects(r.ctx, r.fence, p)
 	require.NoError(r.t, err)
 }
@@ -174,9 +176,15 @@ func (r *run) settle() mesh.SettleResult {
 func (r *run) finish() *mesh.Run {
 	r.t.Helper()
 	r.settle()
-	done, err := r.store.Commit(r.ctx, r.fence, mesh.Completed, mesh.Watermark{})
+	done, err := r.store.Commit(r.ctx, r.fence, r.commitRun(mesh.Watermark{}))
 	require.NoError(r.t, err)
 	return done
+}
+
+// commitRun commits both types as walked in full unless the bench's mode is Delta.
+func (b *bench) commitRun(w mesh.Watermark) mesh.CommitRun {
+	full := b.mode != "Delta"
+	return mesh.CommitRun{Watermark: w, UsersFull: full, GroupsFull: full, HoldTimeLimit: 72 * time.Hour}
 }
 
 // object makes an object whose attributes carry its Okta id, as mapping does.
@@ -332,4 +340,12 @@ func (b *bench) checkEnds(c mesh.Change, ends map[string]bool, g, m string) {
 			require.True(b.t, here, "%s: %s is not there", line(c), end)
 		}
 	}
+}
+
+// queueAll is the rule that queues every group of a page, nil when not wanted.
+func queueAll(wanted bool) *mesh.QueueRule {
+	if !wanted {
+		return nil
+	}
+	return &mesh.QueueRule{All: true}
 }

@@ -145,6 +145,7 @@ func (r *run) everyCall() map[string]func() error {
 		},
 		"GroupGone":        func() error { return s.GroupGone(ctx, f, pageOf("groups", 1, true), "g1") },
 		"QueuedGroups":     func() error { _, err := s.QueuedGroups(ctx, f, 1, 2); return err },
+		"QueueKnown":       func() error { _, err := s.QueueKnown(ctx, f); return err },
 		"CheckComplete":    func() error { return s.CheckComplete(ctx, f, nil) },
 		"Acquitted":        func() error { _, err := s.Acquitted(ctx, f); return err },
 		"StageSweep":       func() error { _, err := s.StageSweep(ctx, f, mesh.User, true); return err },
@@ -152,6 +153,9 @@ func (r *run) everyCall() map[string]func() error {
 		"Resolve":          func() error { return s.Resolve(ctx, f, nil, nil, mesh.Calls{}) },
 		"CheckExternalIDs": func() error { return s.CheckExternalIDs(ctx, f) },
 		"Settle":           func() error { _, err := s.Settle(ctx, f, r.scope, time.Second); return err },
-		"Commit":           func() error { _, err := s.Commit(ctx, f, mesh.Completed, mesh.Watermark{}); return err },
+		"Commit": func() error {
+			_, err := s.Commit(ctx, f, mesh.CommitRun{Watermark: mesh.Watermark{}, UsersFull: true, GroupsFull: true})
+			return err
+		},
 	}
 }

@@ -95,7 +95,7 @@ var memberTests = map[string]func(t *testing.T, b *bench){
 		}
 		queued, err := b.store.QueuedGroups(b.ctx, r.fence, 1, 9)
 		require.NoError(t, err)
-		require.Equal(t, []mesh.QueuedGroup{{Ordinal: 1, OktaID: "g1", Done: true}, {Ordinal: 2, OktaID: "g2", Done: true}}, queued)
+		require.Equal(t, []mesh.QueuedGroup{{Ordinal: 1, OktaID: "g1", Done: true, Had: true}, {Ordinal: 2, OktaID: "g2", Done: true}}, queued)
 		r.sweep(map[string]mesh.Reason{"g1": mesh.GroupDeleted, "g2": mesh.GroupDeleted})
 		row := r.finish()
 		require.Equal(t, []string{

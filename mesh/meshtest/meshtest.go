@@ -24,7 +24,9 @@ func Run(t *testing.T, open func(t *testing.T) mesh.Store) {
 func RunSmall(t *testing.T, open func(t *testing.T) mesh.Store) {
 	t.Helper()
 	runAll(t, open, connectorTests, leaseTests, progressTests, objectTests, externalIDTests,
-		memberTests, sweepTests, settleTests, runTests, readTests)
+		memberTests, sweepTests, settleTests, runTests, readTests,
+		waitingTests, queueTests, everyoneTests, changedTests, outsideTests, watermarkTests, shadowTests,
+		holdTests, guardTests, edgeGuardTests, scopeTests)
 	t.Run("Secrets", func(t *testing.T) {
 		t.Parallel()
 		testSecrets(t, open(t))
@@ -32,6 +34,10 @@ func RunSmall(t *testing.T, open func(t *testing.T) mesh.Store) {
 	t.Run("Property", func(t *testing.T) {
 		t.Parallel()
 		testProperty(t, open(t))
+	})
+	t.Run("HoldProperty", func(t *testing.T) {
+		t.Parallel()
+		testHoldProperty(t, open(t))
 	})
 }
 

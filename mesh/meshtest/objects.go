@@ -125,18 +125,18 @@ var progressTests = map[string]func(t *testing.T, b *bench){
 		r := b.begin()
 		r.claim("groups", "me")
 		p := objectPage("groups", 1, false, group("g3"), group("g1"))
-		p.QueueMembers = true
+		p.Queue = &mesh.QueueRule{All: true}
 		_, err := b.store.WriteObjects(b.ctx, r.fence, p)
 		require.NoError(t, err)
 		p = objectPage("groups", 2, true, group("g1"), group("g2"), group("g2"))
-		p.QueueMembers, p.Import = true, false
+		p.Queue, p.Import = &mesh.QueueRule{All: true}, false
 		_, err = b.store.WriteObjects(b.ctx, r.fence, p)
 		require.NoError(t, err)
 		r.members("g1", "u1")
 		queued, err := b.store.QueuedGroups(b.ctx, r.fence, 1, 9)
 		require.NoError(t, err)
 		require.Equal(t, []mesh.QueuedGroup{
-			{Ordinal: 1, OktaID: "g3"}, {Ordinal: 2, OktaID: "g1", Done: true}, {Ordinal: 3, OktaID: "g2"},
+			{Ordinal: 1, OktaID: "g3"}, {Ordinal: 2, OktaID: "g1", Done: true, Had: true}, {Ordinal: 3, OktaID: "g2"},
 		}, queued)
 		queued, err = b.store.QueuedGroups(b.ctx, r.fence, 2, 2)
 		require.NoError(t, err)

@@ -183,7 +183,7 @@ func (o *org) want(scope mesh.Scope) map[string]string {
 	want := map[string]string{}
 	if scope.Users {
 		for id, u := range o.users {
-			if !u.deprovisioned && !u.outOfScope {
+			if !u.deprovisioned && !u.outOfScope && (!scope.UsersInGroupsOnly || o.inGroup(id)) {
 				obj := o.object(id)
 				want["User "+obj.ExternalID] = string(obj.Attributes)
 			}
@@ -200,4 +200,13 @@ func (o *org) want(scope mesh.Scope) map[string]string {
 		}
 	}
 	return want
+}
+
+func (o *org) inGroup(user string) bool {
+	for _, g := range o.groups {
+		if g.members[user] {
+			return true
+		}
+	}
+	return false
 }

@@ -29,6 +29,7 @@ func testProperty(t *testing.T, s mesh.Store) {
 			o.populate(rt)
 		}
 		for range rapid.IntRange(1, 5).Draw(rt, "imports") {
+			scope.UsersInGroupsOnly = rapid.IntRange(0, 3).Draw(rt, "only users in groups") == 0
 			for range rapid.IntRange(0, 8).Draw(rt, "changes") {
 				o.change(rt)
 			}
@@ -184,7 +185,8 @@ func (d *driver) objectStep(stream string, list []mesh.Object) bool {
 	objects := cut(d, list, p, &page)
 	in := mesh.ObjectPage{
 		Page: page, Rows: len(objects), Objects: objects,
-		Import: stream == "users" || d.scope.Groups, QueueMembers: stream == "groups",
+		Import: stream == "users" || d.scope.Groups, Queue: queueAll(stream == "groups"),
+		MembersOnly: stream == "users" && d.scope.UsersInGroupsOnly,
 	}
 	d.twice(func() (err error) { p, err = d.store.WriteObjects(d.ctx, d.fence, in); return err })
 	return p.Done
@@ -232,6 +234,8 @@ func (d *driver) sweepAll() bool {
 }
 
 func (d *driver) settleAndCommit() bool {
+	decide := func() error { _, err := d.store.Decide(d.ctx, d.fence, d.scope, nil); return err }
+	d.twice(decide)
 	require.NoError(d.t, d.store.CheckExternalIDs(d.ctx, d.fence))
 	for done := false; !done; {
 		if d.crash() {
@@ -243,10 +247,12 @@ func (d *driver) settleAndCommit() bool {
 		}
 		res, err := d.store.Settle(d.ctx, d.fence, d.scope, budget)
 		require.NoError(d.t, err)
-		done = res.Done
+		if done = res.Done; d.mayCrash && d.chance(10, "decide again") { // as an activity that died does
+			require.NoError(d.t, decide())
+		}
 	}
 	d.twice(func() error {
-		row, err := d.store.Commit(d.ctx, d.fence, mesh.Completed, mesh.Watermark{Users: mark(d.org.clock % 60)})
+		row, err := d.store.Commit(d.ctx, d.fence, mesh.CommitRun{Watermark: mesh.Watermark{Users: mark(d.org.clock % 60)}, UsersFull: true, GroupsFull: true})
 		if err == nil {
 			d.checkCounts(row)
 		}

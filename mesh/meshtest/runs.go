@@ -18,7 +18,7 @@ func mark(minute int) *mesh.Mark {
 func (b *bench) commit(w mesh.Watermark) *mesh.Run {
 	b.t.Helper()
 	r := b.begin()
-	row, err := b.store.Commit(b.ctx, r.fence, mesh.Completed, w)
+	row, err := b.store.Commit(b.ctx, r.fence, b.commitRun(w))
 	require.NoError(b.t, err)
 	return row
 }
@@ -28,19 +28,19 @@ var runTests = map[string]func(t *testing.T, b *bench){
 		r := b.begin()
 		r.walk("users", user("u1"))
 		r.settle()
-		first, err := b.store.Commit(b.ctx, r.fence, mesh.Completed, mesh.Watermark{Users: mark(1)})
+		first, err := b.store.Commit(b.ctx, r.fence, mesh.CommitRun{Watermark: mesh.Watermark{Users: mark(1)}, UsersFull: true, GroupsFull: true})
 		require.NoError(t, err)
 		require.Equal(t, mesh.Completed, first.Outcome)
 		require.Equal(t, &mesh.Watermark{Users: mark(1)}, first.Watermark)
 		require.NotNil(t, first.EndedAt)
 		require.GreaterOrEqual(t, first.DurationMs, int64(1000), "from the workflow's start")
 		require.Equal(t, "wf-"+r.id, first.WorkflowID)
-		again, err := b.store.Commit(b.ctx, r.fence, mesh.Completed, mesh.Watermark{Users: mark(2)})
+		again, err := b.store.Commit(b.ctx, r.fence, mesh.CommitRun{Watermark: mesh.Watermark{Users: mark(2)}, UsersFull: true, GroupsFull: true})
 		require.NoError(t, err)
 		require.Equal(t, first, again)
 		// Another run may even have come since.
 		b.commit(mesh.Watermark{Users: mark(3)})
-		again, err = b.store.Commit(b.ctx, r.fence, mesh.Completed, mesh.Watermark{Users: mark(2)})
+		again, err = b.store.Commit(b.ctx, r.fence, mesh.CommitRun{Watermark: mesh.Watermark{Users: mark(2)}, UsersFull: true, GroupsFull: true})
 		require.NoError(t, err)
 		require.Equal(t, first, again)
 		ended, err := b.store.End(b.ctx, r.id, mesh.Failed, "too late")
@@ -72,6 +72,10 @@ var runTests = map[string]func(t *testing.T, b *bench){
 		b.mode = "Full"
 		row := b.commit(mesh.Watermark{Users: mark(3)})
 		require.Equal(t, &mesh.Watermark{Users: mark(3), Groups: mark(9)}, row.Watermark, "a wrong mark does not outlive a Full; a pass that is off keeps its own")
+		r := b.begin()
+		row, err := b.store.Commit(b.ctx, r.fence, mesh.CommitRun{Watermark: mesh.Watermark{Users: mark(1), Groups: mark(1)}, GroupsFull: true})
+		require.NoError(t, err)
+		require.Equal(t, &mesh.Watermark{Users: mark(3), Groups: mark(1)}, row.Watermark, "one type alone was walked in full")
 	},
 	"EndLeavesTheWatermark": func(t *testing.T, b *bench) {
 		b.commit(mesh.Watermark{Users: mark(1)})

@@ -99,7 +99,7 @@ var settleTests = map[string]func(t *testing.T, b *bench){
 			r.scope = mesh.Scope{}
 			r.claim("groups", "me")
 			p := objectPage("groups", 1, true, groups...)
-			p.Import, p.QueueMembers = false, true
+			p.Import, p.Queue = false, &mesh.QueueRule{All: true}
 			_, err := b.store.WriteObjects(b.ctx, r.fence, p)
 			require.NoError(t, err)
 		}

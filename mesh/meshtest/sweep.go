@@ -70,13 +70,6 @@ var sweepTests = map[string]func(t *testing.T, b *bench){
 		require.Equal(t, 1, n[mesh.User])
 		require.Zero(t, n[mesh.Group])
 	},
-	"GroupsThatAreNotImportedAreNotDeleted": func(t *testing.T, b *bench) {
-		b.imported()
-		r := b.begin()
-		n, err := b.store.StageSweep(b.ctx, r.fence, mesh.Group, false)
-		require.NoError(t, err)
-		require.Zero(t, n)
-	},
 	"AcquittedIsUpdatedAndKept": func(t *testing.T, b *bench) {
 		b.imported()
 		r := b.begin()

@@ -4,7 +4,7 @@
 -- come from Okta. Booleans are 0 and 1.
 
 CREATE TABLE im_connectors (
-    key           INTEGER PRIMARY KEY,
+    key           INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: other processes remember keys of im_ids by it
     name          TEXT    NOT NULL UNIQUE,
     type          TEXT    NOT NULL,
     config_json   TEXT    NOT NULL,
@@ -18,7 +18,12 @@ CREATE TABLE im_connectors (
     lease_run     TEXT,                         -- run id of the holder, null when free
     lease_token   INTEGER NOT NULL DEFAULT 0,   -- grows with each taking
     lease_until   INTEGER NOT NULL DEFAULT 0,
-    lease_ttl     INTEGER NOT NULL DEFAULT 0    -- what each write extends the lease by
+    lease_ttl     INTEGER NOT NULL DEFAULT 0,   -- what each write extends the lease by
+    waiting_run   TEXT,                         -- a run that waits for the lease and goes first
+    waiting_until INTEGER NOT NULL DEFAULT 0,
+    read_as       TEXT    NOT NULL DEFAULT '',  -- the definition that the last committed run read by
+    everyone_key  INTEGER,                      -- the group Everyone while its edges are derived
+    shadow_of     INTEGER                       -- the connector that a dry run copied
 );
 
 CREATE TABLE im_watermarks (
@@ -38,6 +43,7 @@ CREATE TABLE im_runs (
     token              INTEGER NOT NULL,
     outcome            TEXT    NOT NULL DEFAULT '',
     error              TEXT    NOT NULL DEFAULT '',
+    note               TEXT    NOT NULL DEFAULT '',
     committed          INTEGER NOT NULL DEFAULT 0,
     settling           INTEGER NOT NULL DEFAULT 0, -- Settle has begun and nothing was written since
     superseded         INTEGER NOT NULL DEFAULT 0, -- ended by the run that took the lease over
@@ -59,11 +65,15 @@ CREATE TABLE im_run_counts (
     deleted   INTEGER NOT NULL DEFAULT 0,
     unchanged INTEGER NOT NULL DEFAULT 0,
     acquitted INTEGER NOT NULL DEFAULT 0,           -- missed by a listing, found by a look-up
+    held      INTEGER NOT NULL DEFAULT 0,           -- deletes held back for an operator
+    guarded   INTEGER NOT NULL DEFAULT 0,           -- deletes that the guards of the next 24 hours count
+    decided   INTEGER NOT NULL DEFAULT 0,           -- what Decide answered: guarded ones to be written
     PRIMARY KEY (run_key, type)
 ) WITHOUT ROWID;
 
 -- One integer for each Okta id of a connector, whether or not the mesh holds the
--- object. Rows are never removed, so keys may be kept in memory.
+-- object. Rows are never removed, but for a dropped shadow's, so keys may be kept in
+-- memory.
 CREATE TABLE im_ids (
     key           INTEGER PRIMARY KEY,
     connector_key INTEGER NOT NULL,
@@ -81,13 +91,14 @@ CREATE TABLE im_objects (
     attributes    TEXT    NOT NULL,
     hash          BLOB    NOT NULL,
     stamp         INTEGER NOT NULL DEFAULT 0,   -- Okta's; 0 unknown
-    state         TEXT    NOT NULL,             -- live, deleted
+    state         TEXT    NOT NULL,             -- live, deleted, outside (known, in no imported group)
     reason        TEXT    NOT NULL DEFAULT '',
     created_at    INTEGER NOT NULL,
     updated_at    INTEGER NOT NULL
 );
 CREATE INDEX im_objects_external ON im_objects (connector_key, type, external_id);
 CREATE INDEX im_objects_state ON im_objects (key, state, reason); -- spares the settle the wide rows
+CREATE INDEX im_objects_outside ON im_objects (connector_key) WHERE state = 'outside';
 CREATE INDEX im_objects_fold ON im_objects (connector_key, type, external_fold) WHERE state = 'live';
 
 -- Every pair that Okta listed. listed and deprovisioned are the evidence; live is
@@ -123,6 +134,42 @@ CREATE TABLE im_dirty (
     key           INTEGER NOT NULL,
     after         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (connector_key, stage, side, key)
+) WITHOUT ROWID;
+
+-- When and for which stamp a group's members were last read to their end.
+CREATE TABLE im_group_reads (
+    group_key INTEGER PRIMARY KEY,
+    stamp     INTEGER NOT NULL DEFAULT 0,       -- lastMembershipUpdated that the reading was for
+    read_at   INTEGER NOT NULL DEFAULT 0,       -- Okta's Date; 0 unknown
+    reads     INTEGER NOT NULL DEFAULT 1        -- for this stamp
+) WITHOUT ROWID;
+
+-- Deletes that wait for an operator: at most one open hold of a connector.
+CREATE TABLE im_holds (
+    key           INTEGER PRIMARY KEY,
+    connector_key INTEGER NOT NULL,
+    run_key       INTEGER NOT NULL,             -- the run that changed it last
+    state         TEXT    NOT NULL,             -- Open, Approved, Rejected, Expired, Replaced
+    opened_at     INTEGER NOT NULL,
+    changed_at    INTEGER NOT NULL,
+    expires_at    INTEGER NOT NULL,
+    decided_by    TEXT    NOT NULL DEFAULT '',
+    decided_at    INTEGER
+);
+CREATE INDEX im_holds_connector ON im_holds (connector_key, state);
+CREATE UNIQUE INDEX im_holds_open ON im_holds (connector_key) WHERE state = 'Open';
+
+-- member_key is 0 for a user or group. The rows of the last hold that was rejected or
+-- ran out stay until the next completed Full, so that a delta leaves them alone.
+CREATE TABLE im_held (
+    hold_key   INTEGER NOT NULL,
+    key        INTEGER NOT NULL,                -- the object, or the edge's group
+    member_key INTEGER NOT NULL DEFAULT 0,
+    type       TEXT    NOT NULL,
+    reason     TEXT    NOT NULL,
+    stamp      INTEGER NOT NULL DEFAULT 0,      -- of the answer that led to the delete; -1: a user in no group that counts
+    run_key    INTEGER NOT NULL,
+    PRIMARY KEY (hold_key, key, member_key)
 ) WITHOUT ROWID;
 
 -- The feed. A GroupMember row holds references; the object is made when read.
@@ -180,6 +227,12 @@ CREATE TABLE im_seen (
     PRIMARY KEY (run_key, key)
 ) WITHOUT ROWID;
 
+CREATE TABLE im_changed (                       -- users whom the unfiltered delta named
+    run_key INTEGER NOT NULL,
+    key     INTEGER NOT NULL,
+    PRIMARY KEY (run_key, key)
+) WITHOUT ROWID;
+
 CREATE TABLE im_seen_edges (                    -- groups of several pages only
     progress_key INTEGER NOT NULL,
     member_key   INTEGER NOT NULL,
@@ -191,17 +244,26 @@ CREATE TABLE im_member_queue (
     ordinal   INTEGER NOT NULL,
     group_key INTEGER NOT NULL,
     done      INTEGER NOT NULL DEFAULT 0,
+    stamp     INTEGER NOT NULL DEFAULT 0,       -- lastMembershipUpdated as listed
+    everyone  INTEGER NOT NULL DEFAULT 0,       -- a BUILT_IN group Everyone
+    gone      INTEGER NOT NULL DEFAULT 0,       -- Okta answered 404 for its members
     PRIMARY KEY (run_key, ordinal),
     UNIQUE (run_key, group_key)
 ) WITHOUT ROWID;
 
+-- The keys of a shadow's ids; empty but within the transaction that copies them.
+CREATE TABLE im_shadow_keys (
+    old_key INTEGER PRIMARY KEY,
+    new_key INTEGER NOT NULL
+);
+
 CREATE TABLE im_staged (
     run_key       INTEGER NOT NULL,
     key           INTEGER NOT NULL,
-    kind          TEXT    NOT NULL,             -- delete, add, rename
+    kind          TEXT    NOT NULL,             -- delete, held (a delete kept back), add, rename
     type          TEXT    NOT NULL,
     reason        TEXT    NOT NULL DEFAULT '',  -- of a delete; empty: a candidate
-    looked_up     INTEGER NOT NULL DEFAULT 0,
+    looked_up     INTEGER NOT NULL DEFAULT 0,   -- 2: staged by Decide, for UsersInGroupsOnly
     external_id   TEXT    NOT NULL DEFAULT '',  -- of an add or rename, as the next four
     external_fold TEXT    NOT NULL DEFAULT '',
     attributes    TEXT    NOT NULL DEFAULT '',
@@ -211,14 +273,28 @@ CREATE TABLE im_staged (
 );
 CREATE INDEX im_staged_kind ON im_staged (run_key, kind, reason);
 
+CREATE TABLE im_staged_edges (                  -- live edges whose Delete the run keeps back
+    run_key    INTEGER NOT NULL,
+    group_key  INTEGER NOT NULL,
+    member_key INTEGER NOT NULL,
+    reason     TEXT    NOT NULL,
+    PRIMARY KEY (run_key, group_key, member_key)
+) WITHOUT ROWID;
+
 -- +goose Down
+DROP TABLE im_staged_edges;
 DROP TABLE im_staged;
+DROP TABLE im_shadow_keys;
 DROP TABLE im_member_queue;
 DROP TABLE im_seen_edges;
 DROP TABLE im_seen;
 DROP TABLE im_visited;
 DROP TABLE im_progress;
 DROP TABLE im_secrets;
+DROP TABLE im_changed;
+DROP TABLE im_held;
+DROP TABLE im_holds;
+DROP TABLE im_group_reads;
 DROP TABLE im_changes;
 DROP TABLE im_dirty;
 DROP TABLE im_member_groups;

@@ -1,0 +1,142 @@
+package mesh
+
+import (
+	"context"
+	"time"
+)
+
+// WriteObjects implements [Writer].
+func (s *SQLite) WriteObjects(ctx context.Context, f Fence, p ObjectPage) (Progress, error) {
+	var got Progress
+	err := s.fenced(ctx, f, func(t *tx) error {
+		prog, recorded, err := t.openPage(ctx, p.Page)
+		if err != nil {
+			return err
+		}
+		if !recorded {
+			if err := t.writePage(ctx, prog, p); err != nil {
+				return err
+			}
+		}
+		got = prog.Progress
+		return nil
+	})
+	return got, err
+}
+
+func (t *tx) writePage(ctx context.Context, prog *progress, p ObjectPage) error {
+	if err := t.unsettle(ctx); err != nil {
+		return err
+	}
+	var newest time.Time
+	for _, o := range p.Objects {
+		if o.Stamp.After(newest) {
+			newest = o.Stamp
+		}
+	}
+	if err := t.closePage(ctx, prog, p.Page, p.Rows, newest); err != nil {
+		return err
+	}
+	w := &objectWriter{tx: t, ignore: p.Ignore, membersOnly: p.MembersOnly, knownOnly: p.Changed}
+	if err := w.load(ctx, p.Objects); err != nil {
+		return err
+	}
+	write := w.list
+	switch {
+	case p.Changed:
+		write = w.noteChanged
+	case p.Import:
+		write = w.write
+	}
+	if err := write(ctx, p.Objects); err != nil {
+		return err
+	}
+	if p.Queue != nil && !p.Changed {
+		return t.queueMembers(ctx, w, prog, p)
+	}
+	return nil
+}
+
+// list takes note of objects that are not imported. Groups that must not count are
+// staged, so that Settle takes their members' edges away.
+func (w *objectWriter) list(ctx context.Context, objects []Object) error {
+	var excluded []stagedExclusion
+	var alive []int64
+	for _, o := range objects {
+		s := w.states[idOf(o)]
+		if o.Delete == "" {
+			alive = append(alive, s.key)
+		} else if o.Type == Group {
+			excluded = append(excluded, stagedExclusion{s.key, o.Delete})
+		}
+	}
+	if err := w.exclude(ctx, excluded); err != nil {
+		return err
+	}
+	if err := w.releaseHeld(ctx, alive); err != nil {
+		return err
+	}
+	return w.markSeen(ctx)
+}
+
+// stagedExclusion is a group that is not imported and must not count.
+type stagedExclusion struct {
+	Key    int64  `json:"key"`
+	Reason Reason `json:"reason"`
+}
+
+// exclude stages groups that have edges, and has their members read again should they
+// ever count again.
+func (w *objectWriter) exclude(ctx context.Context, groups []stagedExclusion) error {
+	if len(groups) == 0 {
+		return nil
+	}
+	list, err := jsonArg(groups)
+	if err != nil {
+		return err
+	}
+	if _, err := w.exec(ctx, `
+		INSERT OR REPLACE INTO im_staged (run_key, key, kind, type, reason)
+		SELECT ?1, value ->> 'key', 'delete', 'Group', value ->> 'reason' FROM json_each(?2)
+		WHERE EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = value ->> 'key' AND (e.live = 1 OR e.listed = 1))`, w.run, list); err != nil {
+		return err
+	}
+	sides := make([]edgeSide, len(groups))
+	keys := make([]int64, len(groups))
+	for i, g := range groups {
+		sides[i], keys[i] = edgeSide{Group, g.Key}, g.Key
+	}
+	if err := w.forgetReads(ctx, keys); err != nil {
+		return err
+	}
+	return w.markDirty(ctx, sides)
+}
+
+// noteChanged remembers which known users changed and stages those who left. The rows
+// are not the connector's users, so nothing else is believed of them. No object counts
+// as seen: a newer stamp keeps a stale answer from undoing a Delete.
+func (w *objectWriter) noteChanged(ctx context.Context, objects []Object) error {
+	var keys []int64
+	for _, o := range objects {
+		s, stamp := w.states[idOf(o)], toMillis(o.Stamp)
+		switch {
+		case s == nil || !s.exists:
+			continue
+		case o.Delete == "" || stamp != 0 && stamp < max(s.stamp, s.seenStamp):
+			keys = append(keys, s.key)
+			continue
+		}
+		s.leave(o)
+		if stamp > s.stamp {
+			s.stamp, s.touchObject = stamp, true
+		}
+	}
+	list, err := jsonArg(keys)
+	if err != nil {
+		return err
+	}
+	if _, err := w.exec(ctx, `INSERT OR IGNORE INTO im_changed (run_key, key) SELECT ?, value FROM json_each(?)`, w.run, list); err != nil {
+		return err
+	}
+	return w.flush(ctx)
+}
