@@ -6,6 +6,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
@@ -24,6 +25,7 @@ type Store interface {
 	mesh.Connectors
 	mesh.Writer
 	mesh.Reader
+	mesh.Operator
 }
 
 // Activities are the steps of an import. The zero value is not usable: see [New].
@@ -34,6 +36,10 @@ type Activities struct {
 	limits  orgLimits
 	waits   waitBook
 	agent   string
+	// closed asks Temporal whether a run's workflow is closed; nil: never known.
+	closed Closed
+	// searchCap is how many rows one search shows at most.
+	searchCap int
 	// leaseTTL is how long a run holds its connector without writing a page.
 	leaseTTL time.Duration
 }
@@ -52,11 +58,22 @@ type Config struct {
 	UserAgent string
 	// LeaseTTL is [DefaultLeaseTTL] when zero.
 	LeaseTTL time.Duration
+	// Closed lets a run take over from one whose workflow was terminated, before the
+	// lease of that one runs out. nil: it waits for that.
+	Closed Closed
+	// SearchCap is how many rows Okta shows of one search at most; 0 means the 50,000
+	// that are reported of it. Only tests set it.
+	SearchCap int
 }
+
+// Closed says whether Temporal knows for certain that the workflow of a run, which
+// began with the Temporal run runID, is closed.
+type Closed func(ctx context.Context, namespace, workflowID, runID string) bool
 
 // New returns the activities of a worker.
 func New(c Config) *Activities {
-	a := &Activities{store: c.Store, secrets: c.Secrets, http: c.HTTP, agent: c.UserAgent, leaseTTL: c.LeaseTTL}
+	a := &Activities{store: c.Store, secrets: c.Secrets, http: c.HTTP, agent: c.UserAgent,
+		leaseTTL: c.LeaseTTL, closed: c.Closed, searchCap: cmp.Or(c.SearchCap, searchCap)}
 	if a.http == nil {
 		a.http = okta.NewHTTPClient()
 	}

@@ -140,9 +140,9 @@ func (b *testBench) read(begun activities.BeginResult) (users, groups *time.Time
 		require.True(b, r.Done)
 		groups = r.Mark
 		if begun.Plan.Memberships {
-			members, err := do[activities.MembersResult](b, b.acts.ReadMembers, activities.MembersInput{Fence: begun.Fence, Plan: begun.Plan, From: 1, To: r.Seen, MaxPages: 10000})
+			members, err := do[activities.MembersResult](b, b.acts.ReadMembers, activities.MembersInput{Fence: begun.Fence, Plan: begun.Plan, From: 1, To: r.Queued, MaxPages: 10000})
 			require.NoError(b, err)
-			require.Equal(b, r.Seen+1, members.Next)
+			require.Equal(b, r.Queued+1, members.Next)
 		}
 	}
 	return users, groups
@@ -164,7 +164,7 @@ func (b *testBench) finish(begun activities.BeginResult, users, groups *time.Tim
 	if _, err := do[activities.SettleResult](b, b.acts.Settle, activities.SettleInput{Fence: begun.Fence, Plan: begun.Plan}); err != nil {
 		return nil, err
 	}
-	r, err := do[activities.RunResult](b, b.acts.CommitRun, activities.CommitInput{Fence: begun.Fence, Users: users, Groups: groups})
+	r, err := do[activities.RunResult](b, b.acts.CommitRun, activities.CommitInput{Fence: begun.Fence, Plan: begun.Plan, Users: users, Groups: groups})
 	return &r, err
 }
 

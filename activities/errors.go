@@ -15,6 +15,7 @@ import (
 // Every other error is retried.
 const (
 	ErrDefinition   = "InvalidDefinition"   // the connector is unknown, malformed or was changed during the run
+	ErrWatermark    = "InvalidWatermark"    // the stored watermark is malformed or in the future
 	ErrSecret       = "SecretUnavailable"   // the secret reference cannot be resolved
 	ErrUnauthorized = "Unauthorized"        // Okta refuses the token
 	ErrForbidden    = "Forbidden"           // the token's owner may not read this
@@ -29,7 +30,7 @@ const (
 
 // NonRetryable lists those types, for the retry policy.
 var NonRetryable = []string{
-	ErrDefinition, ErrSecret, ErrUnauthorized, ErrForbidden, ErrRefused, ErrBadData,
+	ErrDefinition, ErrWatermark, ErrSecret, ErrUnauthorized, ErrForbidden, ErrRefused, ErrBadData,
 	ErrEmpty, ErrIncomplete, ErrCollision, ErrFenced, ErrGaveUp,
 }
 

@@ -36,7 +36,7 @@ func (a *Activities) ReadMembers(ctx context.Context, in MembersInput) (*Members
 	for _, g := range groups {
 		r.Next = g.Ordinal
 		if !g.Done {
-			done, err := s.readGroup(ctx, g.OktaID, in.MaxPages-r.Pages, r)
+			done, err := s.readGroup(ctx, g, in.MaxPages-r.Pages, r)
 			if err != nil {
 				return nil, err
 			}
@@ -53,27 +53,27 @@ func (a *Activities) ReadMembers(ctx context.Context, in MembersInput) (*Members
 
 // readGroup reads one group's members and adds to r. done is false when the budget
 // ended first, the rate limit asks for a wait, or the activity is to stop.
-func (s *session) readGroup(ctx context.Context, id string, maxPages int, r *MembersResult) (done bool, err error) {
+func (s *session) readGroup(ctx context.Context, g mesh.QueuedGroup, maxPages int, r *MembersResult) (done bool, err error) {
 	if maxPages <= 0 || stopping(ctx) {
 		return false, ctx.Err()
 	}
 	before := s.pages
-	p, err := s.readMembers(ctx, membersStream+id, id, maxMemberPage, maxPages, r)
+	p, err := s.readMembers(ctx, membersStream+g.OktaID, g, maxMemberPage, maxPages, r)
 	r.Pages += s.pages - before
 	if _, gone := errors.AsType[*goneError](err); gone {
-		return true, s.groupGone(ctx, id, p)
+		return true, s.groupGone(ctx, g.OktaID, p)
 	}
 	return p.Done, err
 }
 
 // readMembers reads pages of a group's member list into the mesh. A walk that is
 // stuck in its middle gives way to one with pages of half the size.
-func (s *session) readMembers(ctx context.Context, name, id string, size, maxPages int, r *MembersResult) (mesh.Progress, error) {
+func (s *session) readMembers(ctx context.Context, name string, g mesh.QueuedGroup, size, maxPages int, r *MembersResult) (mesh.Progress, error) {
 	p, err := read(ctx, s, stream[okta.Member]{
 		name:    name,
 		smaller: size/2 >= minMemberPage,
 		fetch: func(ctx context.Context, next string, failures int) ([]okta.Member, *okta.Page, error) {
-			return s.okta.ListGroupMembers(ctx, id, max(size>>failures, minMemberPage), next)
+			return s.listMembers(ctx, g, max(size>>failures, minMemberPage), next)
 		},
 		write: func(ctx context.Context, p mesh.Page, rows []okta.Member) (mesh.Progress, error) {
 			members := make([]mesh.Member, len(rows))
@@ -81,14 +81,25 @@ func (s *session) readMembers(ctx context.Context, name, id string, size, maxPag
 				members[i] = mapping.Member(&rows[i])
 			}
 			r.Seen += len(rows)
-			return s.a.store.WriteMembers(ctx, s.fence, mesh.MemberPage{Page: p, GroupID: id, Members: members})
+			return s.a.store.WriteMembers(ctx, s.fence, mesh.MemberPage{Page: p, GroupID: g.OktaID, Members: members})
 		},
 	}, maxPages)
 	if errors.Is(err, errStuck) {
-		s.log.Warn("A member list is read again in smaller pages", "group", id, "page", p.Page+1, "size", size/2)
-		return s.readMembers(ctx, fmt.Sprintf("%s%s/%d", membersStream, id, size/2), id, size/2, maxPages, r)
+		s.log.Warn("A member list is read again in smaller pages", "group", g.OktaID, "page", p.Page+1, "size", size/2)
+		return s.readMembers(ctx, fmt.Sprintf("%s%s/%d", membersStream, g.OktaID, size/2), g, size/2, maxPages, r)
 	}
 	return p, err
+}
+
+// listMembers reads a page of members. A group that had members and lists none is read
+// once more before that is believed: member lists lag behind (facts.md §14).
+func (s *session) listMembers(ctx context.Context, g mesh.QueuedGroup, size int, next string) ([]okta.Member, *okta.Page, error) {
+	rows, page, err := s.okta.ListGroupMembers(ctx, g.OktaID, size, next)
+	if err == nil && g.Had && next == "" && len(rows) == 0 && page.Next == "" {
+		s.log.Info("A group that had members lists none: reading it once more", "group", g.OktaID)
+		return s.okta.ListGroupMembers(ctx, g.OktaID, size, next)
+	}
+	return rows, page, err
 }
 
 // groupGone records that a group was deleted between its listing and its reading:

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"go.temporal.io/sdk/activity"
 
@@ -10,66 +11,155 @@ import (
 	"github.com/identitymesh/okta-connector/mesh"
 )
 
-// BeginRun takes the connector's lease, creates the run row, and plans the run from
-// the definition. A definition or a secret that cannot work fails here, before any
-// call to Okta.
+// BeginRun takes the connector's lease, creates the run row, and plans the run. A
+// definition, a watermark or a secret that cannot work fails here, before any call to
+// Okta. A delta gives way to whoever holds the connector or waits for it; everything
+// else is told who does, and asks again.
 func (a *Activities) BeginRun(ctx context.Context, in BeginInput) (*BeginResult, error) {
-	fence, err := a.store.Begin(ctx, mesh.BeginRun{
-		Connector:  in.Connector,
+	name := in.Connector
+	if in.DryRun {
+		var err error
+		if name, err = a.store.Shadow(ctx, in.Connector, in.RunID); err != nil {
+			return nil, storeError(err)
+		}
+	}
+	// What it would be decides whether it waits; what it is, is decided under the lease.
+	_, plan, planErr := a.planOf(ctx, name, in)
+	b := mesh.BeginRun{
+		Connector:  name,
 		RunID:      in.RunID,
 		WorkflowID: in.WorkflowID,
 		Namespace:  in.Namespace,
 		Mode:       in.Mode,
 		StartedAt:  in.StartedAt,
 		LeaseTTL:   a.leaseTTL,
-	})
+		Wait:       in.Mode != ModeDelta && in.Mode != ModeAuto || planErr == nil && plan.Mode == ModeFull,
+	}
+	_, err := a.begin(ctx, b)
 	if held, ok := errors.AsType[*mesh.LeaseHeldError](err); ok {
-		return &BeginResult{HeldBy: held.RunID}, nil
+		return a.giveWay(ctx, b, held)
 	}
 	if err != nil {
 		return nil, storeError(err)
 	}
-	def, err := a.definition(ctx, in.Connector)
+	def, plan, err := a.planOf(ctx, name, in)
 	if err != nil {
 		return nil, err
+	}
+	b.Mode, b.Note = plan.Mode, plan.Note
+	fence, err := a.store.Begin(ctx, b)
+	if err != nil {
+		return nil, storeError(err)
 	}
 	token, err := a.token(ctx, def)
 	if err != nil {
 		return nil, err
 	}
 	token.Wipe()
-	return &BeginResult{Fence: fence, Plan: Plan{
-		Revision:    revisionOf(def),
-		Users:       def.Config.ImportUsers,
-		Groups:      def.Config.ImportGroups,
-		Memberships: def.Config.ImportMemberships,
-		MaxInFlight: connector.MaxInFlight,
-	}}, nil
+	return &BeginResult{Fence: fence, Plan: plan}, nil
 }
 
-// CommitRun moves the watermark and completes the run row in one transaction.
+// planOf loads the definition and plans.
+func (a *Activities) planOf(ctx context.Context, name string, in BeginInput) (*connector.Definition, Plan, error) {
+	def, err := a.definition(ctx, name)
+	if err != nil {
+		return nil, Plan{}, err
+	}
+	p, err := a.plan(ctx, name, def, in)
+	return def, p, err
+}
+
+// begin takes the lease; from a run whose workflow Temporal says is closed, at once
+// (design invariant 2).
+func (a *Activities) begin(ctx context.Context, b mesh.BeginRun) (mesh.Fence, error) {
+	fence, err := a.store.Begin(ctx, b)
+	held, ok := errors.AsType[*mesh.LeaseHeldError](err)
+	if !ok || held.Waiting || a.closed == nil || !a.closed(ctx, held.Namespace, held.WorkflowID, held.RunID) {
+		return fence, err
+	}
+	b.Closed = held.RunID
+	return a.store.Begin(ctx, b)
+}
+
+// giveWay tells a waiting run who goes first, and ends one that does not wait.
+func (a *Activities) giveWay(ctx context.Context, b mesh.BeginRun, held *mesh.LeaseHeldError) (*BeginResult, error) {
+	if b.Wait {
+		return &BeginResult{HeldBy: held.RunID}, nil
+	}
+	what := "is importing this connector"
+	if held.Waiting {
+		what = "waits for its turn to import this connector"
+	}
+	if b.Mode == ModeAuto {
+		b.Mode = ModeDelta
+	}
+	who := held.RunID
+	if held.WorkflowID != "" { // a run that waits has no row yet
+		who += " (" + held.WorkflowID + ")"
+	}
+	run, err := a.store.Skip(ctx, b, fmt.Sprintf("gave way to run %s, which %s", who, what))
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return &BeginResult{Skipped: runResult(run)}, nil
+}
+
+// CommitRun moves the watermark, the hold and the run row in one transaction.
 func (a *Activities) CommitRun(ctx context.Context, in CommitInput) (*RunResult, error) {
-	var w mesh.Watermark
+	def, err := a.definition(ctx, in.Fence.Connector)
+	if err != nil {
+		return nil, err
+	}
+	if revisionOf(def) != in.Plan.Revision {
+		return nil, definitionChanged(in.Fence)
+	}
+	c := mesh.CommitRun{
+		UsersFull:     in.Plan.UsersFull(),
+		GroupsFull:    in.Plan.GroupsFull(),
+		ReadAs:        def.ReadAs(),
+		HoldTimeLimit: def.Config.HoldTimeLimit.Duration,
+	}
 	if in.Users != nil {
-		w.Users = mesh.NewMark(*in.Users)
+		c.Watermark.Users = mesh.NewMark(*in.Users)
 	}
 	if in.Groups != nil {
-		w.Groups = mesh.NewMark(*in.Groups)
+		c.Watermark.Groups = mesh.NewMark(*in.Groups)
 	}
-	run, err := a.store.Commit(ctx, in.Fence, mesh.Completed, w)
+	run, err := a.store.Commit(ctx, in.Fence, c)
 	if err != nil {
 		return nil, storeError(err)
 	}
 	if run.Watermark != nil {
 		activity.GetLogger(ctx).Info("Watermark advanced", "connector", run.Connector, "run", run.RunID, "watermark", run.Watermark.String())
 	}
-	return runResult(run), nil
+	r := runResult(run)
+	hold, err := a.store.Hold(ctx, in.Fence.Connector, 0)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	r.HoldOpen = hold != nil
+	r.HoldChanged = hold != nil && hold.RunID == run.RunID
+	return r, nil
 }
 
 // EndRun completes the run row of a run that failed or was cancelled. A run that
 // never began has no row: then there is nothing to end.
 func (a *Activities) EndRun(ctx context.Context, in EndInput) error {
 	_, err := a.store.End(ctx, in.RunID, in.Outcome, in.Message)
+	if _, ok := errors.AsType[*mesh.NotFoundError](err); ok {
+		return nil
+	}
+	return storeError(err)
+}
+
+// DropInput names the copy of a connector that a dry run wrote to.
+type DropInput struct {
+	Shadow string `json:"shadow"`
+}
+
+// DropShadow removes what a dry run wrote.
+func (a *Activities) DropShadow(ctx context.Context, in DropInput) error {
+	err := a.store.DropShadow(ctx, in.Shadow)
 	if _, ok := errors.AsType[*mesh.NotFoundError](err); ok {
 		return nil
 	}
@@ -87,5 +177,6 @@ func runResult(r *mesh.Run) *RunResult {
 		RateLimitWaits: r.RateLimitWaits,
 		DurationMs:     r.DurationMs,
 		Watermark:      r.Watermark,
+		Note:           r.Note,
 	}
 }

@@ -44,7 +44,7 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 		return nil, err
 	}
 	if r := revisionOf(def); r != revision {
-		return nil, permanentf(ErrDefinition, "connector %q was changed while run %s was reading: start a new run, which works under the new definition", f.Connector, f.RunID)
+		return nil, definitionChanged(f)
 	}
 	token, err := a.token(ctx, def)
 	if err != nil {
@@ -81,7 +81,7 @@ func (a *Activities) definition(ctx context.Context, name string) (*connector.De
 	if err != nil {
 		return nil, storeError(err)
 	}
-	def, err := connector.FromParts(row.Name, row.Type, row.ConfigJSON, row.AuthJSON)
+	def, err := connector.FromParts(mesh.RealName(row.Name), row.Type, row.ConfigJSON, row.AuthJSON)
 	if err != nil {
 		return nil, permanentf(ErrDefinition, "connector %q has an invalid definition: %v; correct the file and run `starter connector apply`", name, err)
 	}
@@ -112,11 +112,28 @@ func revisionOf(def *connector.Definition) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// scope says which ends of an edge this definition imports.
+func (s *session) scope() mesh.Scope { return scopeOf(s.def) }
+
+func scopeOf(def *connector.Definition) mesh.Scope {
+	cfg := def.Config
+	return mesh.Scope{
+		Users: cfg.ImportUsers, Groups: cfg.ImportGroups,
+		UsersInGroupsOnly: cfg.GroupFilter != nil && cfg.GroupFilter.UsersInGroupsOnly,
+	}
+}
+
+func definitionChanged(f mesh.Fence) error {
+	return permanentf(ErrDefinition, "connector %q was changed while run %s was reading: start a new run, which works under the new definition", f.Connector, f.RunID)
+}
+
 // mapping returns the options of the mapping under this definition.
 func (s *session) mapping() mapping.Options {
 	return mapping.Options{
 		ExternalID: mapping.ExternalID(s.def.Config.ExternalIDAttribute),
 		Ignore:     s.def.Config.IgnoreForChanges,
+
+		IncludeGroup: s.def.Config.GroupFilter.Includes,
 	}
 }
 

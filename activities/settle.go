@@ -11,19 +11,38 @@ import (
 // a cancel are looked at again.
 const settleStep = time.Second
 
-// Settle decides the run's deletes, staged adds and renames, and derives the edges.
-// It is state-based: a second run of it finds what the first one left.
+// Settle decides the run's deletes under the guards, applies staged adds and renames,
+// and derives the edges. It is state-based: a second run of it finds what the first
+// one left.
 func (a *Activities) Settle(ctx context.Context, in SettleInput) (*SettleResult, error) {
 	h := startHeart(ctx)
 	defer h.stop()
-	if err := a.checkComplete(ctx, in.Fence, in.Plan); err != nil {
+	def, err := a.definition(ctx, in.Fence.Connector)
+	if err != nil {
+		return nil, err
+	}
+	if revisionOf(def) != in.Plan.Revision {
+		return nil, definitionChanged(in.Fence)
+	}
+	if err := a.checkComplete(ctx, in.Fence, in.Plan, def); err != nil {
 		return nil, err
 	}
 	if err := a.store.CheckExternalIDs(ctx, in.Fence); err != nil {
 		return nil, storeError(err)
 	}
-	r := &SettleResult{}
-	scope := mesh.Scope{Users: in.Plan.Users, Groups: in.Plan.Groups}
+	scope := scopeOf(def)
+	var limits *mesh.DeleteLimits // an operator has approved of an approval's deletes
+	if in.Plan.Mode != ModeApproval {
+		limits = &mesh.DeleteLimits{Percent: def.Config.MaxDeletePercent, Most: -1}
+		if def.Config.MaxDeletes != nil {
+			limits.Most = *def.Config.MaxDeletes
+		}
+	}
+	d, err := a.store.Decide(ctx, in.Fence, scope, limits)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	r := &SettleResult{Held: d.Held}
 	for {
 		step, err := a.store.Settle(ctx, in.Fence, scope, settleStep)
 		if err != nil {

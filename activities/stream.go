@@ -21,6 +21,8 @@ type stream[T any] struct {
 	write func(ctx context.Context, p mesh.Page, rows []T) (mesh.Progress, error)
 	// empty, when set, is the error of a walk that ends without a single row.
 	empty func() error
+	// since is the mark that a delta reads from; nil in a full walk.
+	since *time.Time
 	// smaller says that the list can be read anew in smaller pages: a walk that is
 	// stuck in its middle then ends with errStuck.
 	smaller bool
@@ -83,6 +85,12 @@ func page[T any](ctx context.Context, s *session, st stream[T], p mesh.Progress)
 	rows, page, err := st.fetch(ctx, p.Next, p.Failures)
 	if err != nil {
 		return p, err
+	}
+	if p.Page == 0 {
+		if err := s.checkMark(st.since, page.Date); err != nil {
+			s.flush(ctx)
+			return p, err
+		}
 	}
 	if st.empty != nil && page.Next == "" && p.Seen+len(rows) == 0 {
 		return p, st.empty()

@@ -146,7 +146,7 @@ func TestAGroupThatWasOnlyMissingForAMoment(t *testing.T) {
 // TestMembershipsAlone takes the edges of a deleted group away although no Group is imported.
 func TestMembershipsAlone(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, 100, 6, map[string]any{"ImportUsers": false, "ImportGroups": false})
+	b := newBench(t, 100, 6, map[string]any{"ImportUsers": false, "ImportGroups": false, "MaxDeletePercent": 100})
 	b.full()
 	edges := b.live(mesh.GroupMember)
 	require.NotEmpty(t, edges)

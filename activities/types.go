@@ -26,11 +26,24 @@ type (
 	Rate = okta.Rate
 )
 
+// ObjectTypes lists the types in the order in which people read them.
+var ObjectTypes = mesh.ObjectTypes
+
 // The outcomes of a run.
 const (
-	Completed = mesh.Completed
-	Failed    = mesh.Failed
-	Cancelled = mesh.Cancelled
+	Completed   = mesh.Completed
+	HeldDeletes = mesh.HeldDeletes
+	Skipped     = mesh.Skipped
+	Failed      = mesh.Failed
+	Cancelled   = mesh.Cancelled
+)
+
+// The modes of a run. Auto becomes one of the first two when it begins.
+const (
+	ModeFull     = "Full"
+	ModeDelta    = "Delta"
+	ModeAuto     = "Auto"
+	ModeApproval = "Approval"
 )
 
 // BeginInput starts a run. RunID is the first Temporal run id of the workflow, so
@@ -42,6 +55,12 @@ type BeginInput struct {
 	WorkflowID string    `json:"workflowId"`
 	Namespace  string    `json:"namespace"`
 	StartedAt  time.Time `json:"startedAt"`
+	// Now is the workflow's clock, which says whether a reconcile is due.
+	Now time.Time `json:"now"`
+	// Cadence is the schedule's, for mode Auto; nil: no reconcile is ever due.
+	Cadence *Cadence `json:"cadence,omitempty"`
+	// DryRun plans the run on a copy of the connector.
+	DryRun bool `json:"dryRun,omitempty"`
 }
 
 // BeginResult is the fence and the plan of a run, or who holds the connector.
@@ -51,23 +70,51 @@ type BeginResult struct {
 	// HeldBy names the run that is importing this connector now; then Fence and
 	// Plan are empty and the caller waits.
 	HeldBy string `json:"heldBy,omitempty"`
+	// Skipped is set when the run gave way to another one and is over.
+	Skipped *RunResult `json:"skipped,omitempty"`
 }
 
 // Plan is what the definition asks of this run.
 type Plan struct {
 	// Revision is a digest of the definition: an activity that finds another one
 	// stops the run, since half a run under each would be neither.
-	Revision    string `json:"revision"`
+	Revision string `json:"revision"`
+	// Mode is [ModeFull], [ModeDelta] or [ModeApproval], and Note why.
+	Mode        string `json:"mode"`
+	Note        string `json:"note,omitempty"`
 	Users       bool   `json:"users"`
 	Groups      bool   `json:"groups"`
 	Memberships bool   `json:"memberships"`
+	// UsersSince and GroupsSince are the stored marks that a delta reads from; nil
+	// walks the type in full.
+	UsersSince  *time.Time `json:"usersSince,omitempty"`
+	GroupsSince *time.Time `json:"groupsSince,omitempty"`
+	// UsersInRanges reads a filtered user list by ranges of created, since one search
+	// does not show as many as there are.
+	UsersInRanges bool `json:"usersInRanges,omitempty"`
+	// Watermark is what was stored when the run began; nil: none.
+	Watermark *Watermark `json:"watermark,omitempty"`
+	// HoldOpen says that a hold was open when the run began.
+	HoldOpen bool `json:"holdOpen,omitempty"`
 	// MaxInFlight is the most calls to Okta at one time.
 	MaxInFlight int `json:"maxInFlight"`
 }
 
+// ReadsUsers says whether the user list is walked.
+func (p Plan) ReadsUsers() bool { return p.Users && p.Mode != ModeApproval }
+
 // ReadsGroups says whether the group list is walked: to import it, or to know
 // whose members to read.
-func (p Plan) ReadsGroups() bool { return p.Groups || p.Memberships }
+func (p Plan) ReadsGroups() bool { return (p.Groups || p.Memberships) && p.Mode != ModeApproval }
+
+// ReadsMembers says whether member lists are read.
+func (p Plan) ReadsMembers() bool { return p.Memberships && p.Mode != ModeApproval }
+
+// UsersFull says that the user list is walked in full: absence from it means something.
+func (p Plan) UsersFull() bool { return p.ReadsUsers() && p.UsersSince == nil }
+
+// GroupsFull says that the group list is walked in full.
+func (p Plan) GroupsFull() bool { return p.ReadsGroups() && p.GroupsSince == nil }
 
 // WalkInput asks for the next pages of a list.
 type WalkInput struct {
@@ -81,6 +128,11 @@ type WalkResult struct {
 	Page int  `json:"page"` // pages recorded so far
 	Seen int  `json:"seen"` // rows recorded so far
 	Done bool `json:"done"`
+	// Queued is how many groups the run has queued for their members so far.
+	Queued int `json:"queued,omitempty"`
+	// TooMany says that a search ended where Okta's searches end, so that it is not
+	// complete and has to be read in another way.
+	TooMany bool `json:"tooMany,omitempty"`
 	// Mark is the walk's watermark: the Date of its first answer (design invariant 3).
 	Mark *time.Time `json:"mark,omitempty"`
 	Cost
@@ -136,17 +188,22 @@ type SettleInput struct {
 type SettleResult struct {
 	Objects int `json:"objects"`
 	Edges   int `json:"edges"`
+	// Held counts the deletes that the guards held back.
+	Held map[ObjectType]int `json:"held,omitempty"`
 }
 
 // SweepResult counts the objects that the listings did not show.
 type SweepResult struct {
 	Users  int `json:"users"`
 	Groups int `json:"groups"`
+	// Open says that something has to be looked up, for whatever reason it was staged.
+	Open bool `json:"open"`
 }
 
 // CommitInput ends a complete run. A nil mark leaves that key of the watermark as it was.
 type CommitInput struct {
 	Fence  Fence      `json:"fence"`
+	Plan   Plan       `json:"plan"`
 	Users  *time.Time `json:"users,omitempty"`
 	Groups *time.Time `json:"groups,omitempty"`
 }
@@ -169,4 +226,9 @@ type RunResult struct {
 	RateLimitWaits int                   `json:"rateLimitWaits"`
 	DurationMs     int64                 `json:"durationMs"`
 	Watermark      *Watermark            `json:"watermark"`
+	Note           string                `json:"note,omitempty"`
+	// HoldOpen says that a hold is open after the run, HoldChanged that this run is the
+	// one that changed it last.
+	HoldOpen    bool `json:"holdOpen,omitempty"`
+	HoldChanged bool `json:"holdChanged,omitempty"`
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/identitymesh/okta-connector/connector"
 	"github.com/identitymesh/okta-connector/mapping"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/okta"
@@ -11,89 +12,223 @@ import (
 
 // The streams of a run; each group's member list is one of its own.
 const (
-	usersStream   = "users"
-	groupsStream  = "groups"
-	membersStream = "members/" // + the group's id
+	usersStream        = "users"
+	usersRangesStream  = "users by created"
+	usersChangedStream = "users changed" // a delta with a filter: who changed at all
+	usersSinceStream   = "users since"
+	groupsStream       = "groups"
+	groupsSinceStream  = "groups since"
+	membersStream      = "members/" // + the group's id
 
 	membersAgainStream = "members again/" // + the id of a group that its listing missed
 )
 
-// ReadUsers reads the next pages of the user list into the mesh. A Full without a
-// UserSearchFilter walks the plain list, which omits DEPROVISIONED users; one with a
-// filter searches, which includes them (facts.md §1).
+// userStreams are the walks that a plan reads users by, in order; groupStreams those
+// of groups.
+func (p Plan) userStreams(filtered bool) []string {
+	switch {
+	case !p.ReadsUsers():
+		return nil
+	case p.UsersSince == nil && p.UsersInRanges:
+		return []string{usersRangesStream}
+	case p.UsersSince == nil:
+		return []string{usersStream}
+	case filtered:
+		return []string{usersChangedStream, usersSinceStream}
+	default:
+		return []string{usersSinceStream}
+	}
+}
+
+func (p Plan) groupStreams() []string {
+	switch {
+	case !p.ReadsGroups():
+		return nil
+	case p.GroupsSince == nil:
+		return []string{groupsStream}
+	default:
+		return []string{groupsSinceStream}
+	}
+}
+
+// ReadUsers reads the next pages of users into the mesh. A full walk without a
+// UserSearchFilter goes over the plain list, which omits DEPROVISIONED users; one
+// with a filter searches, which includes them (facts.md §1). A delta searches for
+// what changed since the watermark: with a filter first for everybody who changed,
+// so that who has left the filter's scope is noticed.
 func (a *Activities) ReadUsers(ctx context.Context, in WalkInput) (*WalkResult, error) {
 	s, err := a.open(ctx, in.Fence, in.Plan.Revision)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
+	result := &WalkResult{}
+	left := in.MaxPages
+	for i, name := range in.Plan.userStreams(s.def.Config.UserSearchFilter != nil) {
+		before := s.pages
+		p, err := walk(ctx, s, s.users(name, in.Plan), left)
+		if err != nil {
+			return nil, err
+		}
+		left -= s.pages - before
+		result.add(p)
+		if i == 0 {
+			result.Mark = mark(p)
+		}
+		searched := name != usersStream || s.def.Config.UserSearchFilter != nil
+		result.TooMany = p.Done && p.Seen >= a.searchCap && searched && name != usersRangesStream
+		result.Done = p.Done && !result.TooMany
+		if !result.Done {
+			break
+		}
+	}
+	result.Cost = s.spent()
+	return result, nil
+}
+
+// users is one walk over users.
+func (s *session) users(name string, plan Plan) stream[okta.User] {
 	cfg := s.def.Config
 	list := okta.ListUsers{Limit: cfg.PageSize}
-	if cfg.UserSearchFilter != nil {
+	if cfg.UserSearchFilter != nil && name != usersChangedStream {
 		list.Search = *cfg.UserSearchFilter
 	}
-	return walk(ctx, s, stream[okta.User]{
-		name: usersStream,
-		fetch: func(ctx context.Context, next string, _ int) ([]okta.User, *okta.Page, error) {
-			return s.okta.ListUsers(ctx, list, next)
-		},
+	if plan.UsersSince != nil {
+		changed := okta.SearchSince(plan.UsersSince.Add(-cfg.WatermarkOverlap.Duration).Truncate(time.Second))
+		if list.Search == "" {
+			list.Search = changed
+		} else {
+			list.Search = okta.And(list.Search, changed)
+		}
+	}
+	fetch := func(ctx context.Context, next string, _ int) ([]okta.User, *okta.Page, error) {
+		return s.okta.ListUsers(ctx, list, next)
+	}
+	if name == usersRangesStream {
+		fetch = s.byCreated(list)
+	}
+	st := stream[okta.User]{
+		name:  name,
+		fetch: fetch,
 		write: func(ctx context.Context, p mesh.Page, rows []okta.User) (mesh.Progress, error) {
-			op := mesh.ObjectPage{Page: p, Rows: len(rows), Import: true, Ignore: cfg.IgnoreForChanges}
+			op := mesh.ObjectPage{
+				Page: p, Rows: len(rows), Import: true, Ignore: cfg.IgnoreForChanges,
+				Changed:     name == usersChangedStream,
+				MembersOnly: s.scope().UsersInGroupsOnly,
+			}
 			var err error
 			if op.Objects, err = mapRows(rows, mapping.User, s.mapping()); err != nil {
 				return mesh.Progress{}, err
 			}
-			return a.store.WriteObjects(ctx, s.fence, op)
+			return s.a.store.WriteObjects(ctx, s.fence, op)
 		},
-	}, in.MaxPages)
+		since: plan.UsersSince,
+	}
+	if plan.UsersSince == nil {
+		st.empty = func() error { return s.emptyList("users") }
+	}
+	return st
 }
 
-// ReadGroups reads the next pages of the group list into the mesh and queues the
-// groups whose members are to be read.
+// ReadGroups reads the next pages of groups into the mesh and queues the groups
+// whose members are to be read.
 func (a *Activities) ReadGroups(ctx context.Context, in WalkInput) (*WalkResult, error) {
 	s, err := a.open(ctx, in.Fence, in.Plan.Revision)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
+	result := &WalkResult{}
+	for _, name := range in.Plan.groupStreams() {
+		p, err := walk(ctx, s, s.groups(name, in.Plan), in.MaxPages)
+		if err != nil {
+			return nil, err
+		}
+		result.add(p)
+		result.Done, result.Mark, result.Queued = p.Done, mark(p), p.Queued
+	}
+	if result.Done && in.Plan.ReadsMembers() && !in.Plan.GroupsFull() && s.def.Config.MembershipRefresh == connector.MembershipRefreshAll {
+		if result.Queued, err = a.store.QueueKnown(ctx, in.Fence); err != nil {
+			return nil, storeError(err)
+		}
+	}
+	result.Cost = s.spent()
+	return result, nil
+}
+
+// groups is the walk over groups.
+func (s *session) groups(name string, plan Plan) stream[okta.Group] {
 	cfg := s.def.Config
-	return walk(ctx, s, stream[okta.Group]{
-		name: groupsStream,
+	list := okta.ListGroups{Limit: cfg.PageSize}
+	queue := &mesh.QueueRule{All: true}
+	if plan.GroupsSince != nil {
+		overlap := cfg.WatermarkOverlap.Duration
+		list.Filter = okta.GroupsSince(plan.GroupsSince.Add(-overlap))
+		queue = &mesh.QueueRule{Mark: *plan.GroupsSince, Overlap: overlap}
+	}
+	if !plan.ReadsMembers() {
+		queue = nil
+	}
+	st := stream[okta.Group]{
+		name: name,
 		fetch: func(ctx context.Context, next string, _ int) ([]okta.Group, *okta.Page, error) {
-			return s.okta.ListGroups(ctx, okta.ListGroups{Limit: cfg.PageSize}, next)
+			return s.okta.ListGroups(ctx, list, next)
 		},
 		write: func(ctx context.Context, p mesh.Page, rows []okta.Group) (mesh.Progress, error) {
-			op := mesh.ObjectPage{
-				Page: p, Rows: len(rows), Import: cfg.ImportGroups,
-				QueueMembers: cfg.ImportMemberships, Ignore: cfg.IgnoreForChanges,
-			}
+			op := mesh.ObjectPage{Page: p, Rows: len(rows), Import: cfg.ImportGroups, Queue: queue, Ignore: cfg.IgnoreForChanges}
 			var err error
 			if op.Objects, err = mapRows(rows, mapping.Group, s.mapping()); err != nil {
 				return mesh.Progress{}, err
 			}
-			return a.store.WriteObjects(ctx, s.fence, op)
+			return s.a.store.WriteObjects(ctx, s.fence, op)
 		},
-	}, in.MaxPages)
+		since: plan.GroupsSince,
+	}
+	if plan.GroupsSince == nil {
+		st.empty = func() error { return s.emptyList("groups") }
+	}
+	return st
 }
 
-// walk reads pages of a list of the whole org: a list without a single row is
-// refused before it is recorded, since a service app without an admin role gets
-// exactly that (facts.md §10).
-func walk[T any](ctx context.Context, s *session, st stream[T], maxPages int) (*WalkResult, error) {
-	st.empty = func() error {
-		s.flush(ctx)
-		advice := ""
-		if st.name == usersStream && s.def.Config.UserSearchFilter != nil {
-			advice = ", and that UserSearchFilter matches somebody"
+// emptyList refuses a full list without a single row before it is recorded, since a
+// service app without an admin role gets exactly that (facts.md §10).
+func (s *session) emptyList(what string) error {
+	advice := ""
+	if what == "users" && s.def.Config.UserSearchFilter != nil {
+		advice = ", and that UserSearchFilter matches somebody"
+	}
+	return permanentf(ErrEmpty, "Okta listed no %s for connector %q: an empty list is never trusted and nothing was deleted; "+
+		"check that the token's owner has a role that reads %s (Read-Only Administrator)%s", what, s.def.Name, what, advice)
+}
+
+// walk reads pages of a list of the whole org.
+func walk[T any](ctx context.Context, s *session, st stream[T], maxPages int) (mesh.Progress, error) {
+	if refuse := st.empty; refuse != nil {
+		st.empty = func() error {
+			s.flush(context.WithoutCancel(ctx))
+			return refuse()
 		}
-		return permanentf(ErrEmpty, "Okta listed no %s for connector %q: an empty list is never trusted and nothing was deleted; "+
-			"check that the token's owner has a role that reads %s (Read-Only Administrator)%s", st.name, s.def.Name, st.name, advice)
 	}
-	p, err := read(ctx, s, st, maxPages)
-	if err != nil {
-		return nil, err
+	return read(ctx, s, st, maxPages)
+}
+
+// add counts a stream in.
+func (r *WalkResult) add(p mesh.Progress) {
+	r.Page += p.Page
+	r.Seen += p.Seen
+}
+
+// clockTolerance is how far apart two of Okta's machines may be.
+const clockTolerance = 10 * time.Second
+
+// checkMark refuses a stored mark that Okta's clock has not reached: it was set by
+// hand, or Okta's answer was not Okta's (design invariant 3).
+func (s *session) checkMark(since *time.Time, date time.Time) error {
+	if since == nil || date.IsZero() || !since.After(date.Add(clockTolerance)) {
+		return nil
 	}
-	return &WalkResult{Page: p.Page, Seen: p.Seen, Done: p.Done, Mark: mark(p), Cost: s.spent()}, nil
+	return permanentf(ErrWatermark, "the watermark of connector %q is in the future: it holds %s and Okta's clock says %s; correct it with `starter watermark set %s`, or start a Full run, which replaces it",
+		s.def.Name, since.UTC().Format(mesh.WatermarkLayout), date.UTC().Format(mesh.WatermarkLayout), s.def.Name)
 }
 
 // mark is the watermark of a walk: the Date of its first answer, or the largest

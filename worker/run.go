@@ -57,6 +57,7 @@ func run(ctx context.Context, c config) error {
 	workflows.Register(w)
 	activities.Register(w, activities.New(activities.Config{
 		Store: store, Secrets: secrets, UserAgent: "identitymesh-okta-connector/" + app.VersionString(),
+		Closed: app.Closed(temporal, logger),
 	}))
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start polling task queue %s: %w", app.TaskQueue(), err)

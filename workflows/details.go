@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"strings"
 
+	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/identitymesh/okta-connector/activities"
 )
 
 // Search attributes of an import. Whoever starts it sets all three, the outcome to
@@ -21,7 +24,7 @@ var (
 const Running = "Running"
 
 // phase moves the import to a phase and tells the Web UI.
-func (r *importRun) phase(ctx workflow.Context, p Phase) {
+func (r *pass) phase(ctx workflow.Context, p Phase) {
 	if r.st.Progress.Phase != p {
 		r.log.Info("Phase", "phase", p)
 	}
@@ -30,7 +33,7 @@ func (r *importRun) phase(ctx workflow.Context, p Phase) {
 }
 
 // ended notes how the run ended, for the query, the Web UI and searches.
-func (r *importRun) ended(ctx workflow.Context, outcome, message string) {
+func (r *pass) ended(ctx workflow.Context, outcome, message string) {
 	r.st.Progress.Outcome, r.st.Progress.Error = outcome, message
 	r.phase(ctx, Ended)
 	if _, known := workflow.GetTypedSearchAttributes(ctx).GetKeyword(OutcomeAttribute); !known {
@@ -41,8 +44,37 @@ func (r *importRun) ended(ctx workflow.Context, outcome, message string) {
 	}
 }
 
+// mode makes the mode that the run has taken a search attribute.
+func (r *pass) mode(ctx workflow.Context) {
+	if _, known := workflow.GetTypedSearchAttributes(ctx).GetKeyword(ModeAttribute); !known {
+		return
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, ModeAttribute.ValueSet(string(r.st.Progress.Mode))); err != nil {
+		r.log.Warn("The mode could not be made a search attribute", "error", err)
+	}
+}
+
+// childOptions are the options of a child workflow, which carries the run's search
+// attributes where the server knows them.
+func (r *pass) childOptions(ctx workflow.Context, id, summary string) workflow.ChildWorkflowOptions {
+	o := workflow.ChildWorkflowOptions{
+		WorkflowID:          id,
+		StaticSummary:       summary,
+		WaitForCancellation: true,
+		ParentClosePolicy:   enums.PARENT_CLOSE_POLICY_TERMINATE,
+	}
+	known := workflow.GetTypedSearchAttributes(ctx)
+	if _, ok := known.GetKeyword(ConnectorAttribute); ok {
+		o.TypedSearchAttributes = temporal.NewSearchAttributes(
+			ConnectorAttribute.ValueSet(r.st.Progress.Connector),
+			ModeAttribute.ValueSet(string(r.st.Progress.Mode)),
+			OutcomeAttribute.ValueSet(Running))
+	}
+	return o
+}
+
 // details writes what the Web UI shows of a run while it runs and after.
-func (r *importRun) details(ctx workflow.Context) {
+func (r *pass) details(ctx workflow.Context) {
 	p := r.st.Progress
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** import of **%s**: %s", p.Mode, p.Connector, p.Phase)
@@ -50,6 +82,18 @@ func (r *importRun) details(ctx workflow.Context) {
 		fmt.Fprintf(&b, ", **%s**", p.Outcome)
 	}
 	b.WriteString("\n\n")
+	if p.DryRun {
+		b.WriteString("A dry run: nothing is written.\n\n")
+	}
+	if p.Note != "" {
+		fmt.Fprintf(&b, "%s\n\n", p.Note)
+	}
+	if p.Watermark != nil {
+		fmt.Fprintf(&b, "Changes since `%s`.\n\n", p.Watermark)
+	}
+	if p.Child != "" {
+		fmt.Fprintf(&b, "The child workflow `%s` shows the progress.\n\n", p.Child)
+	}
 	if p.HeldBy != "" {
 		fmt.Fprintf(&b, "Waiting for run `%s`, which is importing this connector.\n\n", p.HeldBy)
 	}
@@ -64,7 +108,12 @@ func (r *importRun) details(ctx workflow.Context) {
 		fmt.Fprintf(&b, "- members: %d in %d pages, %d of %d groups%s\n", m.Seen, m.Pages, m.Read, m.Groups, tick(m.Done))
 	}
 	if p.Missing > 0 {
-		fmt.Fprintf(&b, "- not listed: %d, looked up %d\n", p.Missing, p.LookedUp)
+		fmt.Fprintf(&b, "- may have left: %d, looked up %d\n", p.Missing, p.LookedUp)
+	}
+	for _, typ := range activities.ObjectTypes {
+		if n := p.Held[typ]; n > 0 {
+			fmt.Fprintf(&b, "- **deletes held back: %d %ss**\n", n, typ)
+		}
 	}
 	fmt.Fprintf(&b, "- calls to Okta: %d, waits for the rate limit: %d\n", p.APICalls, p.Waits)
 	if p.Error != "" {

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -13,9 +13,9 @@ import (
 )
 
 // ImportWorkflow reads an Okta org into the mesh and keeps the mesh true to it. It
-// returns the run row of a completed run. A run that fails returns the error that
-// stopped it, with its type; a cancelled one ends as cancelled. Both leave the
-// watermark where it was.
+// returns the run row of a completed run, or of one that gave way to another. A run
+// that fails returns the error that stopped it, with its type; a cancelled one ends as
+// cancelled. Both leave the watermark where it was.
 func ImportWorkflow(ctx workflow.Context, in ImportInput) (*ImportResult, error) {
 	r := &importRun{in: in}
 	if err := r.setup(ctx); err != nil {
@@ -27,12 +27,12 @@ func ImportWorkflow(ctx workflow.Context, in ImportInput) (*ImportResult, error)
 // act refers to the activities by method; it is never called.
 var act *activities.Activities
 
-// importRun is one execution of [ImportWorkflow].
+// importRun is one execution of [ImportWorkflow]: it begins the run, has a Full done
+// by the child [ReconcileWorkflow], does everything else itself, and ends the run.
 type importRun struct {
-	in    ImportInput
-	st    *State
-	log   log.Logger
-	runID string
+	pass
+
+	in ImportInput
 }
 
 // errContinue asks run to continue as new; nothing is in flight then.
@@ -41,19 +41,18 @@ var errContinue = errors.New("continue as new")
 // setup validates the input, restores the state and answers the progress query.
 func (r *importRun) setup(ctx workflow.Context) error {
 	info := workflow.GetInfo(ctx)
-	r.runID = cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID)
-	r.log = log.With(workflow.GetLogger(ctx), "connector", r.in.Connector, "run", r.runID)
-	r.st = r.in.State
-	if r.st == nil {
-		r.st = &State{StartedAt: info.WorkflowStartTime, NextGroup: 1}
-		r.st.Progress = Progress{RunID: r.runID, Connector: r.in.Connector, Mode: r.in.Mode, Phase: Beginning}
+	runID := cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID)
+	st := r.in.State
+	if st == nil {
+		st = &State{StartedAt: info.WorkflowStartTime, NextGroup: 1}
+		st.Progress = Progress{RunID: runID, Connector: r.in.Connector, Mode: r.in.Mode, DryRun: r.in.DryRun, Phase: Beginning}
 	}
-	err := workflow.SetQueryHandler(ctx, ProgressQuery, func() (Progress, error) { return r.st.Progress, nil })
-	if err != nil {
-		return fmt.Errorf("set the query handler %s: %w", ProgressQuery, err)
+	if err := r.pass.setup(ctx, st); err != nil {
+		return err
 	}
-	if r.in.Connector == "" || r.in.Mode != Full {
-		msg := fmt.Sprintf("ImportWorkflow wants a Connector and Mode %q; it got %q and %q", Full, r.in.Connector, r.in.Mode)
+	if r.in.Connector == "" || !slices.Contains([]Mode{Full, Delta, Auto, Approval}, r.in.Mode) ||
+		(r.in.Mode == Approval) != (r.in.Hold != "") || r.in.Mode == Approval && r.in.DryRun {
+		msg := fmt.Sprintf("ImportWorkflow wants a Connector and Mode %q, %q or %q; it got %q and %q", Full, Delta, Auto, r.in.Connector, r.in.Mode)
 		return temporal.NewNonRetryableApplicationError(msg, activities.ErrDefinition, nil)
 	}
 	return nil
@@ -65,62 +64,72 @@ func (r *importRun) run(ctx workflow.Context) (*ImportResult, error) {
 	switch {
 	case errors.Is(err, errContinue):
 		r.log.Info("Continuing as new", "phase", r.st.Progress.Phase)
-		return nil, workflow.NewContinueAsNewError(ctx, ImportWorkflow,
-			ImportInput{Connector: r.in.Connector, Mode: r.in.Mode, State: r.st})
+		in := r.in
+		in.State = r.st
+		return nil, workflow.NewContinueAsNewError(ctx, ImportWorkflow, in)
 	case err != nil:
 		return nil, r.end(ctx, err)
+	}
+	if r.in.DryRun {
+		r.dropShadow(ctx)
+	} else {
+		r.holds(ctx, result)
 	}
 	r.ended(ctx, string(result.Outcome), "")
 	return result, nil
 }
 
-// steps is the import: begin, read, look up, settle, commit (design.md §4).
+// steps is the import: begin, then the pass, by a child when it is a Full.
 func (r *importRun) steps(ctx workflow.Context) (*ImportResult, error) {
-	if err := r.begin(ctx); err != nil {
-		return nil, err
+	skipped, err := r.begin(ctx)
+	if skipped != nil || err != nil {
+		return skipped, err
 	}
-	if err := newReader(r).read(ctx); err != nil {
-		return nil, err
+	if r.st.Plan.Mode == activities.ModeFull {
+		return r.reconcile(ctx)
 	}
-	if err := r.lookUp(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.settle(ctx); err != nil {
-		return nil, err
-	}
-	return r.commit(ctx)
+	return r.pass.steps(ctx, r.in.Hold)
 }
 
-// begin takes the connector's lease, waiting its turn while another run holds it.
-func (r *importRun) begin(ctx workflow.Context) error {
+// begin takes the connector's lease. A Full waits its turn while another run holds
+// it; a delta ends as skipped.
+func (r *importRun) begin(ctx workflow.Context) (skipped *ImportResult, _ error) {
 	info := workflow.GetInfo(ctx)
 	for poll := firstHeldPoll; !r.st.Begun; poll = min(poll*2, lastHeldPoll) {
 		var b activities.BeginResult
 		err := workflow.ExecuteActivity(options(ctx, step, "take the lease of "+r.in.Connector), act.BeginRun, activities.BeginInput{
 			Connector:  r.in.Connector,
 			Mode:       string(r.in.Mode),
-			RunID:      r.runID,
+			RunID:      r.st.Progress.RunID,
 			WorkflowID: info.WorkflowExecution.ID,
 			Namespace:  info.Namespace,
 			StartedAt:  r.st.StartedAt,
+			Now:        workflow.Now(ctx),
+			Cadence:    r.in.Cadence,
+			DryRun:     r.in.DryRun,
 		}).Get(ctx, &b)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if b.Skipped != nil {
+			r.st.Progress.Note = b.Skipped.Note
+			r.st.Progress.Mode = Mode(b.Skipped.Mode)
+			return b.Skipped, nil
 		}
 		if b.HeldBy == "" {
 			r.began(ctx, b)
-			return nil
+			return nil, nil
 		}
 		r.st.Progress.HeldBy = b.HeldBy
 		r.phase(ctx, Waiting)
 		if err := workflow.Sleep(ctx, poll); err != nil {
-			return err
+			return nil, err
 		}
 		if ctx.Err() == nil && info.GetContinueAsNewSuggested() {
-			return errContinue
+			return nil, errContinue
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // began notes the plan.
@@ -128,68 +137,28 @@ func (r *importRun) began(ctx workflow.Context, b activities.BeginResult) {
 	r.st.Begun, r.st.Fence, r.st.Plan = true, b.Fence, b.Plan
 	p := &r.st.Progress
 	p.HeldBy = ""
-	p.Users.Enabled = b.Plan.Users
+	p.Mode, p.Note, p.Watermark = Mode(b.Plan.Mode), b.Plan.Note, b.Plan.Watermark
+	p.Users.Enabled = b.Plan.ReadsUsers()
 	p.Groups.Enabled = b.Plan.ReadsGroups()
-	p.Members.Enabled = b.Plan.Memberships
+	p.Members.Enabled = b.Plan.ReadsMembers()
+	r.mode(ctx)
 	r.phase(ctx, Reading)
 }
 
-// lookUp asks Okta about every object that the complete listings did not show.
-func (r *importRun) lookUp(ctx workflow.Context) error {
-	if r.st.Progress.Phase == Reading {
-		var s activities.SweepResult
-		err := workflow.ExecuteActivity(options(ctx, step, "find what the listings did not show"), act.StageSweep,
-			activities.SweepInput{Fence: r.st.Fence, Plan: r.st.Plan}).Get(ctx, &s)
-		if err != nil {
-			return err
-		}
-		r.st.Progress.Missing = s.Users + s.Groups
-		r.phase(ctx, LookingUp)
-	}
-	lane := Lane{}
-	for r.st.Progress.Phase == LookingUp {
-		var l activities.LookUpResult
-		summary := fmt.Sprintf("look up what the listings did not show, from %d on", r.st.Progress.LookedUp+1)
-		err := workflow.ExecuteActivity(options(ctx, reading, summary), act.LookUp,
-			activities.LookUpInput{Fence: r.st.Fence, Plan: r.st.Plan}).Get(ctx, &l)
-		if err != nil {
-			return err
-		}
-		r.st.Progress.LookedUp += l.LookedUp
-		if err := r.spent(ctx, &lane, l.Cost, l.LookedUp > 0); err != nil {
-			return err
-		}
-		if l.Done {
-			return nil
-		}
-		if wait := lane.WaitUntil.Sub(workflow.Now(ctx)); !lane.WaitUntil.IsZero() && wait > 0 {
-			if err := workflow.Sleep(ctx, wait); err != nil {
-				return err
-			}
-		}
-		if ctx.Err() == nil && workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
-			return errContinue
-		}
-	}
-	return nil
-}
-
-// settle decides the deletes and derives the edges.
-func (r *importRun) settle(ctx workflow.Context) error {
-	r.phase(ctx, Settling)
-	var s activities.SettleResult
-	return workflow.ExecuteActivity(options(ctx, settling, "decide deletes, derive edges"), act.Settle,
-		activities.SettleInput{Fence: r.st.Fence, Plan: r.st.Plan}).Get(ctx, &s)
-}
-
-// commit moves the watermark and completes the run row.
-func (r *importRun) commit(ctx workflow.Context) (*ImportResult, error) {
-	in := activities.CommitInput{Fence: r.st.Fence, Users: r.st.Progress.Users.Mark, Groups: r.st.Progress.Groups.Mark}
-	var result ImportResult
-	if err := workflow.ExecuteActivity(options(ctx, step, "move the watermark"), act.CommitRun, in).Get(ctx, &result); err != nil {
+// reconcile has a Full done by a child workflow, whose progress the run then shows.
+func (r *importRun) reconcile(ctx workflow.Context) (*ImportResult, error) {
+	r.st.Progress.Child = reconcileID(r.in.Connector, r.st)
+	r.phase(ctx, Reconciling)
+	ctx = workflow.WithChildOptions(ctx, r.childOptions(ctx, r.st.Progress.Child, "walk the whole org, sweep what is gone"))
+	var done ReconcileResult
+	start := *r.st
+	start.Progress.Child, start.Progress.Phase = "", Reading
+	err := workflow.ExecuteChildWorkflow(ctx, ReconcileWorkflow, ReconcileInput{Connector: r.in.Connector, State: &start}).Get(ctx, &done)
+	if err != nil {
 		return nil, err
 	}
-	return &result, nil
+	r.st.Progress = done.Progress
+	return &done.Run, nil
 }
 
 // end completes the run row of a run that failed or was cancelled, even after its
@@ -207,12 +176,27 @@ func (r *importRun) end(ctx workflow.Context, cause error) error {
 	dctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	endErr := workflow.ExecuteActivity(options(dctx, ending, "record the end of the run"), act.EndRun,
-		activities.EndInput{RunID: r.runID, Outcome: outcome, Message: message}).Get(dctx, nil)
+		activities.EndInput{RunID: r.st.Progress.RunID, Outcome: outcome, Message: message}).Get(dctx, nil)
 	if endErr != nil {
 		r.log.Error("The end of the run could not be recorded", "error", endErr)
 	}
+	if r.in.DryRun {
+		r.dropShadow(dctx)
+	}
 	r.ended(dctx, string(outcome), message)
 	return err
+}
+
+// dropShadow removes the copy that a dry run wrote to.
+func (r *importRun) dropShadow(ctx workflow.Context) {
+	if !r.st.Begun {
+		return
+	}
+	err := workflow.ExecuteActivity(options(ctx, ending, "drop the copy that the dry run wrote to"), act.DropShadow,
+		activities.DropInput{Shadow: r.st.Fence.Connector}).Get(ctx, nil)
+	if err != nil {
+		r.log.Error("The copy of the dry run could not be dropped; the next dry run does it", "error", err)
+	}
 }
 
 // describe returns what an operator should read, and an error of the same type that

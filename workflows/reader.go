@@ -15,7 +15,7 @@ import (
 // Everything runs in one coroutine: handOut starts what may start, the selector
 // brings back what has ended.
 type reader struct {
-	*importRun
+	*pass
 	sel      workflow.Selector
 	failure  error
 	draining bool // continue-as-new is due: start nothing more
@@ -28,8 +28,8 @@ type reader struct {
 	cancelTimers workflow.CancelFunc
 }
 
-func newReader(r *importRun) *reader {
-	return &reader{importRun: r, timerOf: make(map[*Lane]bool)}
+func newReader(r *pass) *reader {
+	return &reader{pass: r, timerOf: make(map[*Lane]bool)}
 }
 
 // read returns when everything planned is read, on the first failure, or with
@@ -142,7 +142,7 @@ func (d *reader) nextRange() (Range, bool) {
 		return r, true
 	}
 	left := d.st.Progress.Members.Groups - d.st.NextGroup + 1
-	if !d.st.Plan.Memberships || left <= 0 {
+	if !d.st.Plan.ReadsMembers() || left <= 0 {
 		return Range{}, false
 	}
 	size := min(max(left/(d.st.Plan.MaxInFlight*rangesPerSlot), 1), maxGroupRange)
@@ -167,11 +167,28 @@ func (d *reader) walk(ctx workflow.Context, name string, activity any, p *Stream
 		}
 		moved := w.Page > p.Pages
 		p.Pages, p.Seen, p.Done, p.Mark = w.Page, w.Seen, w.Done, w.Mark
-		if name == "groups" && d.st.Plan.Memberships {
-			d.st.Progress.Members.Groups = w.Seen
+		if w.TooMany {
+			d.readAnew(p)
+		}
+		if name == "groups" {
+			d.st.Progress.Members.Groups = w.Queued
 		}
 		d.fail(d.spent(ctx, l, w.Cost, moved))
 	})
+}
+
+// readAnew replaces a search of users that shows only a part: a delta becomes a full
+// walk, a filtered full walk one by ranges (design.md §4, "any size").
+func (d *reader) readAnew(p *StreamProgress) {
+	if d.st.Plan.UsersSince != nil {
+		d.st.Plan.UsersSince = nil
+		d.st.Progress.Note = "users in full: more have changed than one search shows"
+	} else {
+		d.st.Plan.UsersInRanges = true
+		d.st.Progress.Note = "users by ranges of created: there are more than one search shows"
+	}
+	d.log.Info("Users are read anew", "why", d.st.Progress.Note)
+	*p = StreamProgress{Enabled: true}
 }
 
 // members starts an activity on a range of groups.
@@ -206,7 +223,7 @@ func (d *reader) fail(err error) {
 
 // spent adds an activity's cost to the progress and to its lane's wait. moved says
 // that it recorded something.
-func (r *importRun) spent(ctx workflow.Context, l *Lane, c activities.Cost, moved bool) error {
+func (r *pass) spent(ctx workflow.Context, l *Lane, c activities.Cost, moved bool) error {
 	p := &r.st.Progress
 	p.APICalls += c.APICalls
 	p.Waits += c.Waits

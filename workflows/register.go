@@ -7,4 +7,6 @@ import "go.temporal.io/sdk/worker"
 // Register registers every workflow, for the worker, the tests and the replayer.
 func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(ImportWorkflow)
+	r.RegisterWorkflow(ReconcileWorkflow)
+	r.RegisterWorkflow(HoldWorkflow)
 }

@@ -9,13 +9,31 @@ import (
 // Mode says how much of the org a run reads.
 type Mode string
 
-// Full walks the whole org (runbook, "Watermark behaviour").
-const Full Mode = "Full"
+// The modes of an import (runbook, "Watermark behaviour").
+const (
+	// Full walks the whole org, as the child workflow [ReconcileWorkflow].
+	Full Mode = "Full"
+	// Delta reads what changed since the watermark; without one it is a Full.
+	Delta Mode = "Delta"
+	// Auto is a Full when the reconcile is due, else a Delta.
+	Auto Mode = "Auto"
+	// Approval carries out a hold that an operator approved. [HoldWorkflow] starts it.
+	Approval Mode = "Approval"
+)
+
+// Cadence is how often a schedule imports and when the reconcile is due.
+type Cadence = activities.Cadence
 
 // ImportInput starts an [ImportWorkflow].
 type ImportInput struct {
 	Connector string `json:"connector"`
 	Mode      Mode   `json:"mode"`
+	// Cadence says when an Auto run is a reconcile; nil: never because of the calendar.
+	Cadence *Cadence `json:"cadence,omitempty"`
+	// DryRun reads everything and decides everything on a copy, which is then dropped.
+	DryRun bool `json:"dryRun,omitempty"`
+	// Hold names the hold that an Approval carries out: the run that changed it last.
+	Hold string `json:"hold,omitempty"`
 	// State is carried through continue-as-new; nil at the start.
 	State *State `json:"state,omitempty"`
 }
@@ -68,28 +86,40 @@ const (
 	Reading   Phase = "Reading"   // walking Okta's lists
 	LookingUp Phase = "LookingUp" // asking Okta about objects the listings did not show
 	Settling  Phase = "Settling"  // deciding deletes, deriving edges
-	Ended     Phase = "Ended"
+	// Reconciling is all of these, done by a child workflow.
+	Reconciling Phase = "Reconciling"
+	Ended       Phase = "Ended"
 )
 
 // Progress answers [ProgressQuery].
 type Progress struct {
-	RunID     string          `json:"runId"`
-	Connector string          `json:"connector"`
-	Mode      Mode            `json:"mode"`
-	Phase     Phase           `json:"phase"`
-	HeldBy    string          `json:"heldBy,omitempty"` // the run this one waits for
-	Users     StreamProgress  `json:"users"`
-	Groups    StreamProgress  `json:"groups"`
-	Members   MembersProgress `json:"members"`
+	RunID     string `json:"runId"`
+	Connector string `json:"connector"`
+	Mode      Mode   `json:"mode"`
+	DryRun    bool   `json:"dryRun,omitempty"`
+	// Note is why the run is what it is: why a Full, whom it gave way to.
+	Note  string `json:"note,omitempty"`
+	Phase Phase  `json:"phase"`
+	// Watermark is what was stored when the run began; the streams' marks replace it.
+	Watermark *activities.Watermark `json:"watermark,omitempty"`
+	HeldBy    string                `json:"heldBy,omitempty"` // the run this one waits for
+	// Child is the workflow id of the reconcile under way, which answers the same query
+	// with more.
+	Child   string          `json:"child,omitempty"`
+	Users   StreamProgress  `json:"users"`
+	Groups  StreamProgress  `json:"groups"`
+	Members MembersProgress `json:"members"`
 	// Missing counts the objects that the complete listings did not show.
-	Missing   int               `json:"missing"`
-	LookedUp  int               `json:"lookedUp"`
-	APICalls  int               `json:"apiCalls"`
-	Waits     int               `json:"rateLimitWaits"`
-	WaitUntil *time.Time        `json:"waitUntil,omitempty"` // set while a stream waits for the rate limit
-	Rates     []activities.Rate `json:"rates,omitempty"`     // the newest state of each rate-limit bucket
-	Outcome   string            `json:"outcome,omitempty"`
-	Error     string            `json:"error,omitempty"`
+	Missing  int `json:"missing"`
+	LookedUp int `json:"lookedUp"`
+	// Held counts the deletes that were held back for an operator.
+	Held      map[activities.ObjectType]int `json:"held,omitempty"`
+	APICalls  int                           `json:"apiCalls"`
+	Waits     int                           `json:"rateLimitWaits"`
+	WaitUntil *time.Time                    `json:"waitUntil,omitempty"` // set while a stream waits for the rate limit
+	Rates     []activities.Rate             `json:"rates,omitempty"`     // the newest state of each rate-limit bucket
+	Outcome   string                        `json:"outcome,omitempty"`
+	Error     string                        `json:"error,omitempty"`
 }
 
 // StreamProgress is how far the walk of one list is.

@@ -1,0 +1,144 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/identitymesh/okta-connector/mesh"
+)
+
+// Demo is a stack around a simulated org with one connector, named [DemoName].
+type Demo struct {
+	*Stack
+
+	Org *Org
+
+	log *os.File
+}
+
+// DemoName is the connector of a [Demo].
+const DemoName = "demo"
+
+// DemoOptions say what a [Demo] is like.
+type DemoOptions struct {
+	Bin           string // folder of the binaries
+	Dir           string // state folder
+	Keep          bool   // go on from the state of the last time, instead of clearing it
+	Users, Groups int    // of the generated org
+	Fixed         bool   // take Temporal's usual ports and 18080, where they are free
+}
+
+// definition is the demo's connector file; %q is the org's host:port.
+const definition = `{"Name": "` + DemoName + `", "Type": "Okta",
+ "ConfigJson": {"OrgDomain": %q, "InsecureLoopback": true},
+ "AuthJson": {"Mode": "ApiKey", "ApiKey": "secret://okta/` + DemoName + `/apitoken"}}`
+
+// StartDemo starts the processes and defines the connector. The caller closes the
+// demo, also after an error when it is not nil.
+func StartDemo(ctx context.Context, o DemoOptions) (*Demo, error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the state folder: %w", err)
+	}
+	if !o.Keep {
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, fmt.Errorf("clear the state folder: %w", err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder: %w", err)
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "stack.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	d := &Demo{Stack: &Stack{Bin: o.Bin, Dir: dir, Log: log}, log: log}
+	return d, d.start(ctx, o)
+}
+
+func (d *Demo) start(ctx context.Context, o DemoOptions) error {
+	var temporal []string
+	if o.Keep {
+		temporal = append(temporal, "--db", filepath.Join(d.Dir, "temporal.db"))
+	}
+	if o.Fixed && free(ctx, 7233) && free(ctx, 8233) {
+		temporal = append(temporal, "--port", "7233", "--ui-port", "8233")
+	}
+	if _, err := d.Temporal(ctx, temporal...); err != nil {
+		return err
+	}
+	sim := []string{"--users", strconv.Itoa(o.Users), "--groups", strconv.Itoa(o.Groups), "--latency", "20ms"}
+	if o.Fixed && free(ctx, 18080) {
+		sim = append(sim, "--addr", "127.0.0.1:18080")
+	}
+	_, addr, err := d.Oktasim(ctx, sim...)
+	if err != nil {
+		return err
+	}
+	d.Org = &Org{Base: "http://" + addr}
+	if err := d.Quietly(ctx, SimToken, "secret", "set", "secret://okta/"+DemoName+"/apitoken"); err != nil {
+		return err
+	}
+	// A kept mesh may know the org by another port.
+	if err := d.Quietly(ctx, fmt.Sprintf(definition, addr), "connector", "apply", "--replace-org", "-f", "-"); err != nil {
+		return err
+	}
+	_, err = d.Worker(ctx, nil)
+	return err
+}
+
+// Close stops everything.
+func (d *Demo) Close() error {
+	err := d.Stack.Close()
+	_ = d.log.Close() // nobody writes to it any more
+	return err
+}
+
+// Quietly runs a starter command; an error shows what it said.
+func (d *Demo) Quietly(ctx context.Context, stdin string, args ...string) error {
+	r, err := d.Starter(ctx, nil, stdin, args...)
+	if err != nil {
+		return err
+	}
+	if r.Code != 0 {
+		return fmt.Errorf("starter %s ended with %d:\n%s", strings.Join(args, " "), r.Code, r.Stderr)
+	}
+	return nil
+}
+
+// JSON runs a starter command and decodes what it prints, whatever its exit code.
+func (d *Demo) JSON(ctx context.Context, out any, args ...string) error {
+	r, err := d.Starter(ctx, nil, "", append(args, "-o", "json")...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), out); err != nil {
+		return fmt.Errorf("starter %s ended with %d and printed no JSON: %w\n%s", strings.Join(args, " "), r.Code, err, r.Stderr)
+	}
+	return nil
+}
+
+// LastRun returns the newest run of the demo's connector, nil before the first.
+func (d *Demo) LastRun(ctx context.Context) (*mesh.Run, error) {
+	var runs []mesh.Run
+	if err := d.JSON(ctx, &runs, "runs", DemoName, "--limit", "1"); err != nil || len(runs) == 0 {
+		return nil, err
+	}
+	return &runs[0], nil
+}
+
+// free says whether a loopback port can be listened on.
+func free(ctx context.Context, port int) bool {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}

@@ -1,0 +1,203 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/identitymesh/okta-connector/activities"
+	"github.com/identitymesh/okta-connector/workflows"
+)
+
+// fakeHold stands in for the hold's rows.
+type fakeHold struct {
+	mu       sync.Mutex
+	info     activities.HoldInfo
+	decided  []string // "approve run-1 by ann"
+	imports  int
+	failures int // how many imports of an approval fail
+}
+
+func newFakeHold() *fakeHold {
+	return &fakeHold{info: activities.HoldInfo{
+		Open: true, RunID: "run-1", OpenedAt: start, ExpiresAt: start.Add(72 * time.Hour),
+		Deletes: map[activities.ObjectType]int{"User": 40}, Live: map[activities.ObjectType]int{"User": 100},
+		Reasons: []string{"hard-deleted: 40"}, Sample: []string{"User 00u1 hard-deleted"},
+	}}
+}
+
+func (f *fakeHold) decide(what string) func(context.Context, activities.DecideHoldInput) error {
+	return func(_ context.Context, in activities.DecideHoldInput) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if in.Hold != f.info.RunID || !f.info.Open {
+			return temporal.NewNonRetryableApplicationError("the hold has changed", activities.ErrRefused, nil)
+		}
+		f.decided = append(f.decided, what+" "+in.Hold+" by "+in.By)
+		if what != "approve" {
+			f.info = activities.HoldInfo{}
+		}
+		return nil
+	}
+}
+
+func (f *fakeHold) env() *testsuite.TestWorkflowEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet{})
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetStartTime(start)
+	workflows.Register(env)
+	a := &activities.Activities{}
+	activities.Register(env, a)
+	env.OnActivity(a.ReadHold, mock.Anything, mock.Anything).Return(func(context.Context, activities.HoldInput) (*activities.HoldInfo, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		info := f.info
+		return &info, nil
+	})
+	env.OnActivity(a.ApproveHold, mock.Anything, mock.Anything).Return(f.decide("approve"))
+	env.OnActivity(a.RejectHold, mock.Anything, mock.Anything).Return(f.decide("reject"))
+	env.OnActivity(a.ExpireHold, mock.Anything, mock.Anything).Return(f.decide("expire"))
+	env.OnWorkflow(workflows.ImportWorkflow, mock.Anything, mock.Anything).Return(func(_ workflow.Context, in workflows.ImportInput) (*workflows.ImportResult, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.imports++; f.imports <= f.failures {
+			return nil, temporal.NewNonRetryableApplicationError("Okta is down", activities.ErrGaveUp, nil)
+		}
+		if in.Mode != workflows.Approval || in.Hold != f.info.RunID {
+			return nil, errors.New("not what was approved")
+		}
+		f.info = activities.HoldInfo{}
+		return &workflows.ImportResult{Outcome: activities.Completed}, nil
+	}).Maybe()
+	return env
+}
+
+// answer collects what an update says.
+type answer struct {
+	rejected, failed error
+	result           any
+}
+
+func (a *answer) Accept()                        {}
+func (a *answer) Reject(err error)               { a.rejected = err }
+func (a *answer) Complete(result any, err error) { a.result, a.failed = result, err }
+
+// tell sends an update after some time.
+func tell(env *testsuite.TestWorkflowEnvironment, name, hold string, after time.Duration) *answer {
+	a := &answer{}
+	env.RegisterDelayedCallback(func() { env.UpdateWorkflow(name, name+hold, a, workflows.Decision{Hold: hold, By: "ann"}) }, after)
+	return a
+}
+
+func outcome(t *testing.T, env *testsuite.TestWorkflowEnvironment) workflows.HoldResult {
+	t.Helper()
+	require.True(t, env.IsWorkflowCompleted())
+	require.NoError(t, env.GetWorkflowError())
+	var r workflows.HoldResult
+	require.NoError(t, env.GetWorkflowResult(&r))
+	return r
+}
+
+func TestAnApprovedHoldIsCarriedOut(t *testing.T) {
+	t.Parallel()
+	f := newFakeHold()
+	env := f.env()
+	a := tell(env, workflows.ApproveUpdate, "run-1", time.Hour)
+	env.ExecuteWorkflow(workflows.HoldWorkflow, workflows.HoldInput{Connector: "contoso"})
+	r := outcome(t, env)
+	require.Equal(t, workflows.HoldApproved, r.State)
+	require.Equal(t, "ann", r.By)
+	require.NoError(t, errors.Join(a.rejected, a.failed))
+	require.Equal(t, []string{"approve run-1 by ann"}, f.decided)
+	require.Contains(t, a.result.(*workflows.DecisionResult).WorkflowID, "import-contoso-approval-")
+	require.Equal(t, 1, f.imports)
+}
+
+func TestARejectedHoldDeletesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFakeHold()
+	env := f.env()
+	a := tell(env, workflows.RejectUpdate, "run-1", time.Hour)
+	env.ExecuteWorkflow(workflows.HoldWorkflow, workflows.HoldInput{Connector: "contoso"})
+	require.Equal(t, workflows.HoldRejected, outcome(t, env).State)
+	require.NoError(t, errors.Join(a.rejected, a.failed))
+	require.Zero(t, f.imports)
+}
+
+func TestAHoldWithoutAnAnswerExpires(t *testing.T) {
+	t.Parallel()
+	f := newFakeHold()
+	env := f.env()
+	env.ExecuteWorkflow(workflows.HoldWorkflow, workflows.HoldInput{Connector: "contoso"})
+	require.Equal(t, workflows.HoldExpired, outcome(t, env).State)
+	require.GreaterOrEqual(t, env.Now().Sub(start), 72*time.Hour)
+	require.Equal(t, []string{"expire run-1 by time limit"}, f.decided)
+}
+
+// TestAnAnswerToAHoldThatHasChangedIsRefused, whether or not the workflow knows of
+// the change.
+func TestAnAnswerToAHoldThatHasChangedIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFakeHold()
+	env := f.env()
+	wrong := tell(env, workflows.ApproveUpdate, "run-0", time.Minute)
+	env.RegisterDelayedCallback(func() {
+		f.mu.Lock()
+		f.info.RunID = "run-2"
+		f.mu.Unlock()
+	}, time.Hour)
+	late := tell(env, workflows.ApproveUpdate, "run-1", 2*time.Hour) // before the signal
+	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.HoldSignal, nil) }, 3*time.Hour)
+	right := tell(env, workflows.ApproveUpdate, "run-2", 4*time.Hour)
+	env.ExecuteWorkflow(workflows.HoldWorkflow, workflows.HoldInput{Connector: "contoso"})
+	require.Equal(t, workflows.HoldApproved, outcome(t, env).State)
+	require.ErrorContains(t, wrong.rejected, "the hold has changed: run run-1 changed it last")
+	require.ErrorContains(t, late.failed, "the hold has changed")
+	require.NoError(t, errors.Join(right.rejected, right.failed))
+	require.Equal(t, 1, f.imports)
+}
+
+func TestARunThatReplacesTheHoldEndsIt(t *testing.T) {
+	t.Parallel()
+	f := newFakeHold()
+	env := f.env()
+	env.RegisterDelayedCallback(func() {
+		f.mu.Lock()
+		f.info = activities.HoldInfo{}
+		f.mu.Unlock()
+		env.SignalWorkflow(workflows.HoldSignal, nil)
+	}, time.Hour)
+	env.ExecuteWorkflow(workflows.HoldWorkflow, workflows.HoldInput{Connector: "contoso"})
+	require.Equal(t, workflows.HoldGone, outcome(t, env).State)
+	require.Less(t, env.Now().Sub(start), 2*time.Hour)
+}
+
+func TestAnApprovalThatFailsLeavesTheHoldOpen(t *testing.T) {
+	t.Parallel()
+	f := newFakeHold()
+	f.failures = 1
+	env := f.env()
+	tell(env, workflows.ApproveUpdate, "run-1", time.Hour)
+	env.RegisterDelayedCallback(func() {
+		v, err := env.QueryWorkflow(workflows.HoldQuery)
+		require.NoError(t, err)
+		var info activities.HoldInfo
+		require.NoError(t, v.Get(&info))
+		require.True(t, info.Open)
+		env.UpdateWorkflow(workflows.ApproveUpdate, "again", &answer{}, workflows.Decision{Hold: "run-1", By: "bob"})
+	}, 2*time.Hour)
+	env.ExecuteWorkflow(workflows.HoldWorkflow, workflows.HoldInput{Connector: "contoso"})
+	r := outcome(t, env)
+	require.Equal(t, workflows.HoldApproved, r.State)
+	require.Equal(t, "bob", r.By)
+	require.Equal(t, 2, f.imports)
+}
