@@ -46,6 +46,7 @@ type bench struct {
 	temporal *fakeTemporal
 	tty      fakeTerminal
 	now      time.Time
+	hold     *mesh.Hold // of every connector
 	dialErr  error
 	dialed   []string // the namespaces
 	stdin    io.Reader
@@ -54,11 +55,33 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	return &bench{t: t, dir: t.TempDir(), temporal: &fakeTemporal{}, now: fixedNow, stdin: strings.NewReader("")}
+	b := &bench{t: t, dir: t.TempDir(), temporal: &fakeTemporal{}, now: fixedNow, stdin: strings.NewReader("")}
+	b.temporal.schedules.b = b
+	return b
 }
 
 func (b *bench) openStore(ctx context.Context) (mesh.Store, error) {
-	return mesh.Open(ctx, "sqlite://"+filepath.ToSlash(filepath.Join(b.dir, "mesh.db")))
+	store, err := mesh.Open(ctx, "sqlite://"+filepath.ToSlash(filepath.Join(b.dir, "mesh.db")))
+	if err != nil || b.hold == nil {
+		return store, err
+	}
+	return holding{store, b.hold}, nil
+}
+
+// holding is a mesh with a hold.
+type holding struct {
+	mesh.Store
+
+	hold *mesh.Hold
+}
+
+func (h holding) Hold(_ context.Context, connector string, sample int) (*mesh.Hold, error) {
+	if connector != h.hold.Connector {
+		return nil, nil
+	}
+	shown := *h.hold
+	shown.Sample = shown.Sample[:min(sample, len(shown.Sample))]
+	return &shown, nil
 }
 
 func (b *bench) secrets(store mesh.Store) *secrets.TableStore {
@@ -81,6 +104,7 @@ func (b *bench) cli() *cli {
 			return b.temporal, b.dialErr
 		},
 		taskQueue: func() string { return "test-queue" },
+		operator:  func() string { return "ada@desk" },
 		now:       func() time.Time { return b.now },
 	}
 }
@@ -175,7 +199,7 @@ func (b *bench) seed(connector, runID string, users ...mesh.Object) {
 		require.NoError(b.t, err)
 		group := object(mesh.Group, "00g1", map[string]any{"name": "Engineers", "type": "OKTA_GROUP"})
 		_, err = store.WriteObjects(ctx, fence, mesh.ObjectPage{Page: page("groups"), Rows: 1,
-			Objects: []mesh.Object{group}, Import: true, QueueMembers: true})
+			Objects: []mesh.Object{group}, Import: true, Queue: &mesh.QueueRule{All: true}})
 		require.NoError(b.t, err)
 		_, err = store.WriteMembers(ctx, fence, mesh.MemberPage{Page: page("members/00g1"), GroupID: "00g1", Members: members})
 		require.NoError(b.t, err)
@@ -184,7 +208,7 @@ func (b *bench) seed(connector, runID string, users ...mesh.Object) {
 			require.NoError(b.t, err)
 			done = r.Done
 		}
-		_, err = store.Commit(ctx, fence, mesh.Completed, mesh.Watermark{Users: mesh.NewMark(fixedNow), Groups: mesh.NewMark(fixedNow)})
+		_, err = store.Commit(ctx, fence, mesh.CommitRun{Watermark: mesh.Watermark{Users: mesh.NewMark(fixedNow), Groups: mesh.NewMark(fixedNow)}, UsersFull: true, GroupsFull: true})
 		require.NoError(b.t, err)
 	})
 }
@@ -208,9 +232,11 @@ type fakeTemporal struct {
 	mu       sync.Mutex
 	started  []client.StartWorkflowOptions
 	inputs   []workflows.ImportInput
+	holds    []workflows.HoldInput
 	startErr []error // of the calls in turn; then none
 
 	progress func() (workflows.Progress, error) // nil: no worker answers
+	child    func() (workflows.Progress, error) // of the workflow id "child"
 	queried  string                             // the workflow id of the last query
 	// end blocks until the workflow ends; nil: at once, Completed.
 	end       func(ctx context.Context) (*workflows.ImportResult, error)
@@ -221,6 +247,12 @@ type fakeTemporal struct {
 	found     string // the workflow id that ListWorkflow finds
 	closed    int
 
+	schedules  fakeSchedules
+	updated    []client.UpdateWorkflowOptions
+	updateErr  []error // of the calls in turn; then none
+	decision   workflows.DecisionResult
+	terminated []string
+
 	idle       bool  // no worker polls
 	pollersErr error // of DescribeTaskQueue
 }
@@ -229,7 +261,12 @@ func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflow
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.started = append(f.started, o)
-	f.inputs = append(f.inputs, args[0].(workflows.ImportInput))
+	switch in := args[0].(type) {
+	case workflows.ImportInput:
+		f.inputs = append(f.inputs, in)
+	case workflows.HoldInput:
+		f.holds = append(f.holds, in)
+	}
 	if len(f.startErr) > 0 {
 		err := f.startErr[0]
 		f.startErr = f.startErr[1:]
@@ -264,11 +301,15 @@ func (f *fakeTemporal) QueryWorkflow(ctx context.Context, workflowID, _, queryTy
 	if queryType != workflows.ProgressQuery {
 		return nil, fmt.Errorf("unknown query %q", queryType)
 	}
-	if f.progress == nil {
+	answer := f.progress
+	if workflowID == "child" {
+		answer = f.child
+	}
+	if answer == nil {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	p, err := f.progress()
+	p, err := answer()
 	if err != nil {
 		return nil, err
 	}
@@ -296,6 +337,35 @@ func (f *fakeTemporal) DescribeTaskQueue(ctx context.Context, _ string, _ enums.
 }
 
 func (f *fakeTemporal) Close() { f.closed++ }
+
+func (f *fakeTemporal) ScheduleClient() client.ScheduleClient { return &f.schedules }
+
+func (f *fakeTemporal) TerminateWorkflow(_ context.Context, workflowID, _, reason string, _ ...any) error {
+	f.terminated = append(f.terminated, workflowID+": "+reason)
+	return nil
+}
+
+func (f *fakeTemporal) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		return nil, errors.New("an update needs a time limit: no worker may answer")
+	}
+	f.updated = append(f.updated, o)
+	if len(f.updateErr) > 0 {
+		err := f.updateErr[0]
+		f.updateErr = f.updateErr[1:]
+		if err != nil {
+			return nil, err
+		}
+	}
+	return fakeUpdate{f.decision}, nil
+}
+
+type fakeUpdate struct{ result workflows.DecisionResult }
+
+func (fakeUpdate) WorkflowID() string                      { return "" }
+func (fakeUpdate) RunID() string                           { return "" }
+func (fakeUpdate) UpdateID() string                        { return "" }
+func (u fakeUpdate) Get(_ context.Context, into any) error { return copyJSON(u.result, into) }
 
 type fakeRun struct {
 	f         *fakeTemporal

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/user"
 	"syscall"
 	"time"
 
@@ -31,7 +32,9 @@ type cli struct {
 	// dial connects to Temporal; an empty namespace means the environment's.
 	dial      func(ctx context.Context, namespace string) (temporalClient, error)
 	taskQueue func() string
-	now       func() time.Time
+	// operator names who gives this command, as a record of a decision shows it.
+	operator func() string
+	now      func() time.Time
 
 	// acting is set when a command's own code starts; an earlier error is about the
 	// command line.
@@ -44,6 +47,9 @@ type temporalClient interface {
 	GetWorkflow(ctx context.Context, workflowID, runID string) client.WorkflowRun
 	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
 	CancelWorkflow(ctx context.Context, workflowID, runID string) error
+	TerminateWorkflow(ctx context.Context, workflowID, runID, reason string, details ...any) error
+	UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error)
+	ScheduleClient() client.ScheduleClient
 	QueryWorkflow(ctx context.Context, workflowID, runID, queryType string, args ...any) (converter.EncodedValue, error)
 	DescribeTaskQueue(ctx context.Context, queue string, kind enums.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error)
 	ListWorkflow(ctx context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
@@ -71,8 +77,22 @@ func newCLI() *cli {
 		checkKey:    app.CheckKey,
 		dial:        dialTemporal,
 		taskQueue:   app.TaskQueue,
+		operator:    osOperator,
 		now:         time.Now,
 	}
+}
+
+// osOperator is the user of the operating system and the machine.
+func osOperator() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	return name + "@" + host
 }
 
 func dialTemporal(ctx context.Context, namespace string) (temporalClient, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,9 +33,25 @@ func usagef(format string, args ...any) error {
 
 // outcomeError reports a run that ended in another way than Completed. The run
 // itself has been printed already.
-type outcomeError struct{ run *mesh.Run }
+type outcomeError struct {
+	run    *mesh.Run
+	dryRun bool
+}
 
 func (e *outcomeError) Error() string {
+	if e.dryRun && e.run.Outcome == mesh.HeldDeletes {
+		return fmt.Sprintf("a run of %s like this dry run would hold deletes back for approval", e.run.Connector)
+	}
+	text := e.text()
+	if e.run.Outcome == mesh.HeldDeletes {
+		text += fmt.Sprintf("\n  look at them: starter status %s\n  delete them:  starter approve %s\n  keep them:    starter reject %s",
+			e.run.Connector, e.run.RunID, e.run.RunID)
+	}
+	return text
+}
+
+// text is the run, how it ended and why.
+func (e *outcomeError) text() string {
 	verb := map[mesh.Outcome]string{
 		mesh.HeldDeletes: "completed, but holds deletes back for approval",
 		mesh.Skipped:     "was skipped",
@@ -44,10 +61,19 @@ func (e *outcomeError) Error() string {
 	if verb == "" {
 		verb = fmt.Sprintf("ended as %q", e.run.Outcome)
 	}
-	if e.run.Error == "" {
-		return fmt.Sprintf("run %s of %s %s", e.run.RunID, e.run.Connector, verb)
+	why := e.run.Error
+	if e.run.Outcome == mesh.Skipped {
+		why = cmp.Or(why, e.run.Note) // whom it gave way to
 	}
-	return fmt.Sprintf("run %s of %s %s: %s", e.run.RunID, e.run.Connector, verb, e.run.Error)
+	what := "run"
+	if e.dryRun {
+		what = "dry run"
+	}
+	text := fmt.Sprintf("%s %s of %s %s", what, e.run.RunID, e.run.Connector, verb)
+	if why != "" {
+		text += ": " + why
+	}
+	return text
 }
 
 // outcomeCode is the exit code of a run's outcome.

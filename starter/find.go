@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/converter"
@@ -13,40 +14,56 @@ import (
 	"github.com/identitymesh/okta-connector/workflows"
 )
 
-// findRun returns a run and, while it has no outcome, its state. A run that has no
-// row is put together from what Temporal knows; without Temporal it is unknown.
-func (c *cli) findRun(ctx context.Context, store mesh.Store, id string) (run *mesh.Run, state string, err error) {
+// findRun returns a run and what its row does not say. A run that has no row is put
+// together from what Temporal knows; without Temporal it is unknown.
+func (c *cli) findRun(ctx context.Context, store mesh.Store, id string) (run *mesh.Run, extra runExtra, err error) {
 	run, err = store.Run(ctx, id)
 	unknown, missing := errors.AsType[*mesh.NotFoundError](err)
 	switch {
 	case err == nil:
 		holder, err := store.Holder(ctx, run.Connector)
-		return run, stateOf(run, holder), err
+		extra = runExtra{State: stateOf(run, holder)}
+		extra.DryRun = ofDryRun(run)
+		return run, extra, err
 	case !missing || !runID.MatchString(id):
-		return nil, "", err
+		return nil, runExtra{}, err
 	}
 	reached := false
 	err = c.withTemporal(ctx, "", func(t temporalClient) error {
 		reached = true
 		var err error
-		run, state, err = c.runInTemporal(ctx, store, t, id)
+		run, extra, err = c.runInTemporal(ctx, store, t, id)
 		return err
 	})
 	if err != nil && (!reached || outage(err)) {
-		return nil, "", unknown
+		return nil, runExtra{}, unknown
 	}
-	return run, state, err
+	return run, extra, err
+}
+
+// shadowPrefix is how the mesh names the copy of a connector that a dry run writes to:
+// ~dry/<connector>/<run>.
+const shadowPrefix = "~dry/"
+
+// ofDryRun tells whether a row is of a dry run, and gives it its connector's name. The
+// row lives as long as the copy.
+func ofDryRun(run *mesh.Run) bool {
+	rest, dry := strings.CutPrefix(run.Connector, shadowPrefix)
+	if dry {
+		run.Connector, _, _ = strings.Cut(rest, "/")
+	}
+	return dry
 }
 
 // runInTemporal puts a run without a row together.
-func (c *cli) runInTemporal(ctx context.Context, store mesh.Store, t temporalClient, id string) (*mesh.Run, string, error) {
+func (c *cli) runInTemporal(ctx context.Context, store mesh.Store, t temporalClient, id string) (*mesh.Run, runExtra, error) {
 	workflowID, err := findWorkflow(ctx, t, id)
 	if err != nil {
-		return nil, "", err
+		return nil, runExtra{}, err
 	}
 	d, err := t.DescribeWorkflowExecution(ctx, workflowID, "") // the newest: a long import continues as new
 	if err != nil {
-		return nil, "", fmt.Errorf("look at workflow %s: %w", workflowID, err)
+		return nil, runExtra{}, fmt.Errorf("look at workflow %s: %w", workflowID, err)
 	}
 	info := d.GetWorkflowExecutionInfo()
 	f := &follower{c: c, t: t, ref: runRef{
@@ -58,27 +75,27 @@ func (c *cli) runInTemporal(ctx context.Context, store mesh.Store, t temporalCli
 	}
 	progress, silent := f.ask(ctx)
 	if ctx.Err() != nil {
-		return nil, "", ctx.Err()
+		return nil, runExtra{}, ctx.Err()
 	}
 	f.last = progress
 	if info.GetCloseTime() != nil {
 		result, err := f.end(ctx)
 		if _, ended := errors.AsType[*temporal.WorkflowExecutionError](err); err != nil && !ended {
-			return nil, "", fmt.Errorf("read the result of run %s: %w", id, err)
+			return nil, runExtra{}, fmt.Errorf("read the result of run %s: %w", id, err)
 		}
 		run, err := f.record(ctx, store, result, err)
-		return run, "", err
+		return run, runExtra{DryRun: f.dryRun()}, err
 	}
 	run := f.composed()
 	run.APICalls, run.RateLimitWaits = f.last.APICalls, f.last.Waits
 	switch {
 	case silent != nil:
 		c.notef("note: nobody answers for run %s (%v): it waits for a worker. %s", id, silent, startAWorker)
-		return run, stateWaiting, nil
+		return run, runExtra{stateWaiting, f.dryRun()}, nil
 	case f.last.Phase == workflows.Waiting:
-		return run, stateWaiting, nil
+		return run, runExtra{stateWaiting, f.dryRun()}, nil
 	}
-	return run, stateRunning, nil
+	return run, runExtra{stateRunning, f.dryRun()}, nil
 }
 
 // keyword is a search attribute of a workflow, "" when it has none.

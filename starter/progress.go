@@ -188,6 +188,9 @@ func progressParts(p workflows.Progress) []string {
 	if p.Members.Enabled {
 		parts = append(parts, fmt.Sprintf("members %d%s", p.Members.Seen, mark(p.Members.Done)))
 	}
+	if n := total(p.Held); n > 0 {
+		parts = append(parts, fmt.Sprintf("deletes held %d", n))
+	}
 	if b := budget(p.Rates); b != "" {
 		parts = append(parts, b)
 	}
@@ -213,6 +216,8 @@ func phaseText(p workflows.Progress) string {
 		return fmt.Sprintf("Looking up %d/%d", p.LookedUp, p.Missing)
 	case workflows.Settling:
 		return "Settling"
+	case workflows.Reconciling:
+		return "Walking the whole org"
 	case workflows.Ended:
 		if p.Outcome != "" {
 			return p.Outcome
@@ -221,6 +226,15 @@ func phaseText(p workflows.Progress) string {
 	default:
 		return string(p.Phase)
 	}
+}
+
+// total sums the counts of all types.
+func total(counts map[mesh.ObjectType]int) int {
+	n := 0
+	for _, c := range counts {
+		n += c
+	}
+	return n
 }
 
 func mark(done bool) string {

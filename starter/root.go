@@ -15,7 +15,7 @@ import (
 )
 
 const rootLong = `starter drives the IdentityMesh Okta connector: it defines connectors, keeps their
-secrets, starts and follows imports, and reads the mesh.
+secrets, starts, schedules and follows imports, answers held deletes, and reads the mesh.
 
 Standard output carries the result only; everything else goes to standard error.
 
@@ -47,6 +47,7 @@ func newRoot(c *cli) *cobra.Command {
 		Example: `  starter connector init > contoso.json    # asks, stores the token, prints the definition
   starter connector apply -f contoso.json
   starter run contoso --mode full --wait
+  starter schedule apply contoso --every 15m --reconcile "Sun 02:00"
   starter objects contoso --type user
   starter changes contoso --since 0 -o jsonl`,
 		Version:       app.VersionString(),
@@ -59,9 +60,13 @@ func newRoot(c *cli) *cobra.Command {
 		newConnectorCommand(c),
 		newSecretCommand(c),
 		newRunCommand(c),
+		newScheduleCommand(c),
+		newApproveCommand(c),
+		newRejectCommand(c),
 		newCancelCommand(c),
 		newWatchCommand(c),
 		newStatusCommand(c),
+		newWatermarkCommand(c),
 		newRunsCommand(c),
 		newObjectsCommand(c),
 		newChangesCommand(c),

@@ -55,7 +55,7 @@ func TestHelpGoesToStandardOutput(t *testing.T) {
 
 func TestCommandsThatHoldOthers(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"connector"}, {"secret"}} {
+	for _, args := range [][]string{{}, {"connector"}, {"secret"}, {"schedule"}, {"watermark"}} {
 		b := newBench(t)
 		help := b.ok(args...)
 		require.Contains(t, help, "Available Commands:", "starter %v", args)
@@ -97,10 +97,23 @@ func TestWrongUsage(t *testing.T) {
 		"negative runs limit":    {[]string{"runs", "contoso", "--limit", "-1"}, "--limit -1"},
 		"negative since":         {[]string{"changes", "contoso", "--since", "-1"}, "--since -1"},
 		"since is no number":     {[]string{"changes", "contoso", "--since", "yesterday"}, "invalid argument"},
-		"no mode":                {[]string{"run", "contoso"}, "--mode full"},
-		"delta":                  {[]string{"run", "contoso", "--mode", "Delta"}, "delta and auto come with the next release"},
-		"auto":                   {[]string{"run", "contoso", "--mode", "auto"}, "delta and auto come with the next release"},
 		"unknown mode":           {[]string{"run", "contoso", "--mode", "half"}, `--mode "half" is unknown`},
+		"no cadence":             {[]string{"schedule", "apply", "contoso"}, "--every 15m"},
+		"bad every":              {[]string{"schedule", "apply", "contoso", "--every", "often"}, `--every: "often" is no duration`},
+		"fraction of a second":   {[]string{"schedule", "apply", "contoso", "--every", "1500ms"}, "whole seconds"},
+		"bad reconcile":          {[]string{"schedule", "apply", "contoso", "--reconcile", "Sunday"}, `--reconcile: "Sunday" is no weekly slot`},
+		"bad time zone":          {[]string{"schedule", "apply", "contoso", "--reconcile", "Sun 02:00", "--timezone", "Mars/Base"}, `--timezone: "Mars/Base" is no time zone`},
+		"time zone alone":        {[]string{"schedule", "apply", "contoso", "--every", "15m", "--timezone", "UTC"}, "give both or neither"},
+		"show nothing":           {[]string{"schedule", "show"}, "or use --all"},
+		"show all and one":       {[]string{"schedule", "show", "contoso", "--all"}, "takes no argument"},
+		"backfill from nowhere":  {[]string{"schedule", "backfill", "contoso"}, "--from"},
+		"backfill backwards":     {[]string{"schedule", "backfill", "contoso", "--from", "2026-04-22T08:00:00Z", "--to", "2026-04-22T07:00:00Z"}, "is not before"},
+		"backfill to come":       {[]string{"schedule", "backfill", "contoso", "--from", "2026-04-22T08:00:00Z", "--to", "2026-04-23T07:00:00Z"}, "still to come"},
+		"watermark of nothing":   {[]string{"watermark", "set", "contoso"}, "in one way"},
+		"watermark in two ways":  {[]string{"watermark", "set", "contoso", "--clear", "--users", "2026-04-22T08:00:00Z"}, "in one way"},
+		"malformed watermark":    {[]string{"watermark", "set", "contoso", `{"u":"yesterday"}`}, `malformed watermark "{\"u\":\"yesterday\"}"`},
+		"watermark without mark": {[]string{"watermark", "set", "contoso", "{}"}, "holds no stamp"},
+		"approve unasked":        {[]string{"approve", someRun}, "--yes"},
 		"no file":                {[]string{"connector", "apply"}, "-f FILE"},
 		"file without -f":        {[]string{"connector", "apply", "contoso.json"}, "the file goes with -f"},
 		"keep and purge":         {[]string{"connector", "delete", "contoso", "--keep-objects", "--purge"}, "choose one"},

@@ -114,8 +114,8 @@ func TestRunAndWait(t *testing.T) {
 	require.Equal(t, map[string]any{"u": "2026-04-22T08:15:30.000Z", "g": "2026-04-22T08:15:30.000Z"}, run["watermark"])
 	counts := run["counts"].(map[string]any)
 	require.ElementsMatch(t, []string{"User", "Group", "GroupMember"}, keys(counts))
-	require.Equal(t, map[string]any{"seen": 2.0, "added": 2.0, "updated": 0.0, "deleted": 0.0, "unchanged": 0.0}, counts["User"])
-	require.ElementsMatch(t, []string{"seen", "added", "updated", "deleted", "unchanged"}, keys(counts["GroupMember"].(map[string]any)))
+	require.Equal(t, map[string]any{"seen": 2.0, "added": 2.0, "updated": 0.0, "deleted": 0.0, "unchanged": 0.0, "held": 0.0}, counts["User"])
+	require.ElementsMatch(t, []string{"seen", "added", "updated", "deleted", "unchanged", "held"}, keys(counts["GroupMember"].(map[string]any)))
 
 	// The array of `runs` holds the same object.
 	var listed []map[string]any

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,17 +63,35 @@ func (c *cli) listRuns(ctx context.Context, store mesh.Store, name string, limit
 		return printJSON(c.stdout, c.tidyAll(runs))
 	}
 	if len(runs) == 0 {
-		c.notef("Connector %s has not run yet: start it with 'starter run %s --mode full'.", name, name)
+		c.notef("Connector %s has not run yet: start it with 'starter run %s'.", name, name)
 		return nil
 	}
 	holder, err := store.Holder(ctx, name)
 	if err != nil {
 		return err
 	}
-	return printTable(c.stdout, runsHeader, c.runRows(runs, holder))
+	return c.printRuns(runs, holder)
 }
 
-var runsHeader = []string{"RUN", "MODE", "OUTCOME", "STARTED", "DURATION", "ADDED", "UPDATED", "DELETED", "CALLS", "ERROR"}
+// printRuns writes a table of runs. Held deletes have a column where there are any.
+func (c *cli) printRuns(runs []mesh.Run, holder string) error {
+	header := []string{"RUN", "MODE", "OUTCOME", "STARTED", "DURATION", "ADDED", "UPDATED", "DELETED", "CALLS", "ERROR OR NOTE"}
+	rows := c.runRows(runs, holder)
+	held := make([]int, len(runs))
+	for i, r := range runs {
+		for _, n := range r.Counts {
+			held[i] += n.Held
+		}
+	}
+	if slices.Max(append(held, 0)) > 0 {
+		const after = 8 // DELETED
+		header = slices.Insert(header, after, "HELD")
+		for i := range rows {
+			rows[i] = slices.Insert(rows[i], after, strconv.Itoa(held[i]))
+		}
+	}
+	return printTable(c.stdout, header, rows)
+}
 
 func (c *cli) runRows(runs []mesh.Run, holder string) [][]string {
 	rows := make([][]string, len(runs))
@@ -85,7 +104,7 @@ func (c *cli) runRows(runs []mesh.Run, holder string) [][]string {
 		}
 		rows[i] = []string{r.RunID, r.Mode, cmp.Or(string(r.Outcome), stateOf(r, holder)), stamp(r.StartedAt),
 			span(time.Duration(r.DurationMs) * time.Millisecond), strconv.Itoa(sum.Added),
-			strconv.Itoa(sum.Updated), strconv.Itoa(sum.Deleted), strconv.Itoa(r.APICalls), truncate(oneLine(r.Error), 60)}
+			strconv.Itoa(sum.Updated), strconv.Itoa(sum.Deleted), strconv.Itoa(r.APICalls), truncate(oneLine(cmp.Or(r.Error, r.Note)), 60)}
 	}
 	return rows
 }
@@ -117,17 +136,19 @@ func newRunsShow(c *cli) *cobra.Command {
 		Short: "Show one run",
 		Long: `Show one run. Of a run that has not begun, or failed before it could, the mesh knows
 nothing: then Temporal is asked. A run that has not ended has an empty outcome, and the
-duration so far; -o json adds its state: running, waiting or unfinished.`,
+duration so far; -o json adds its state: running, waiting or unfinished. The note says why
+a run is what it is: why a Full, or whom a Skipped run gave way to. A dry run leaves no
+row: Temporal tells of it as long as it keeps the workflow.`,
 		Example: `  starter runs show 0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11
   starter runs show 0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11 -o json | jq .counts`,
 		Args: oneArg("RUN", "the id that 'starter run' printed"),
 		RunE: c.action(func(ctx context.Context, args []string) error {
 			return c.withStore(ctx, func(store mesh.Store) error {
-				run, state, err := c.findRun(ctx, store, args[0])
+				run, extra, err := c.findRun(ctx, store, args[0])
 				if err != nil {
 					return err
 				}
-				return c.printRun(run, state, out.value)
+				return c.printRun(run, extra, out.value)
 			})
 		}),
 	}
@@ -161,27 +182,39 @@ func (c *cli) tidyAll(runs []mesh.Run) []*mesh.Run {
 	return all
 }
 
-// shownRun is one run in JSON. State is there until it has an outcome.
+// runExtra is what is known of a run beside its row.
+type runExtra struct {
+	State  string `json:"state,omitempty"`  // until it has an outcome
+	DryRun bool   `json:"dryRun,omitempty"` // it wrote nothing
+}
+
+// shownRun is one run in JSON.
 type shownRun struct {
 	*mesh.Run
-	State string `json:"state,omitempty"`
+	runExtra
 }
 
-// printRun prints one run; state is that of a run without an outcome, otherwise "".
-func (c *cli) printRun(run *mesh.Run, state string, f format) error {
+// printRun prints one run.
+func (c *cli) printRun(run *mesh.Run, extra runExtra, f format) error {
 	run = c.tidy(run)
 	if f == asJSON {
-		return printJSON(c.stdout, shownRun{run, state})
+		return printJSON(c.stdout, shownRun{run, extra})
 	}
-	return printRunTable(c.stdout, run, state)
+	return printRunTable(c.stdout, run, extra)
 }
 
-func printRunTable(w io.Writer, r *mesh.Run, state string) error {
+func printRunTable(w io.Writer, r *mesh.Run, extra runExtra) error {
 	fields := []field{
 		{"Run", r.RunID},
 		{"Connector", orDash(r.Connector)},
 		{"Mode", orDash(r.Mode)},
-		{"Outcome", cmp.Or(string(r.Outcome), state)},
+		{"Outcome", cmp.Or(string(r.Outcome), extra.State)},
+	}
+	if extra.DryRun {
+		fields = append(fields, field{"Dry run", "nothing was written"})
+	}
+	if r.Note != "" {
+		fields = append(fields, field{"Note", oneLine(r.Note)})
 	}
 	if r.Error != "" {
 		fields = append(fields, field{"Error", oneLine(r.Error)})
@@ -191,24 +224,50 @@ func printRunTable(w io.Writer, r *mesh.Run, state string) error {
 		field{"Duration", span(time.Duration(r.DurationMs) * time.Millisecond)},
 		field{"Calls to Okta", strconv.Itoa(r.APICalls)},
 		field{"Rate-limit waits", fmt.Sprintf("%d (%s)", r.RateLimitWaits, span(time.Duration(r.RateLimitWaitMs)*time.Millisecond))},
-		field{"Watermark", watermarkText(r.Watermark)},
-		field{"Workflow", orDash(r.WorkflowID)},
 	)
+	if !extra.DryRun { // the stored one is as it was
+		fields = append(fields, field{"Watermark", watermarkText(r.Watermark)})
+	}
+	fields = append(fields, field{"Workflow", orDash(r.WorkflowID)})
 	if err := printFields(w, fields); err != nil {
 		return err
 	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return printCounts(w, r.Counts, extra.DryRun)
+}
+
+// printCounts writes what a run did to each type, or would do. Held deletes have a
+// column where there are any, and in a dry run.
+func printCounts(w io.Writer, counts map[mesh.ObjectType]mesh.Counts, dryRun bool) error {
 	header := []string{"TYPE", "SEEN", "ADDED", "UPDATED", "DELETED", "UNCHANGED"}
+	if dryRun {
+		header = []string{"TYPE", "SEEN", "WOULD ADD", "WOULD UPDATE", "WOULD DELETE", "UNCHANGED"}
+	}
+	held := dryRun
+	for _, n := range counts {
+		held = held || n.Held > 0
+	}
+	if held {
+		name := "HELD"
+		if dryRun {
+			name = "WOULD HOLD"
+		}
+		header = slices.Insert(header, 5, name)
+	}
 	var rows [][]string
 	for _, t := range mesh.ObjectTypes {
-		n := r.Counts[t]
+		n := counts[t]
+		values := []int{n.Seen, n.Added, n.Updated, n.Deleted, n.Unchanged}
+		if held {
+			values = slices.Insert(values, 4, n.Held)
+		}
 		row := []string{string(t)}
-		for i, v := range []int{n.Seen, n.Added, n.Updated, n.Deleted, n.Unchanged} {
+		for i, v := range values {
 			row = append(row, fmt.Sprintf("%*d", len(header[i+1]), v)) // right-aligned under its name
 		}
 		rows = append(rows, row)
-	}
-	if _, err := fmt.Fprintln(w); err != nil {
-		return err
 	}
 	return printTable(w, header, rows)
 }

@@ -48,7 +48,7 @@ func TestRuns(t *testing.T) {
 	require.Len(t, runs[0].Counts, 3, "every type, even of a run that read nothing")
 
 	text := b.ok("runs", "contoso")
-	require.Regexp(t, `(?m)^RUN +MODE +OUTCOME +STARTED +DURATION +ADDED +UPDATED +DELETED +CALLS +ERROR$`, text)
+	require.Regexp(t, `(?m)^RUN +MODE +OUTCOME +STARTED +DURATION +ADDED +UPDATED +DELETED +CALLS +ERROR OR NOTE$`, text)
 	require.Regexp(t, `(?m)^`+otherRun+` +Full +Failed .* Okta says: no$`, text)
 	require.Regexp(t, `(?m)^`+someRun+` +Full +Completed .* 3 +0 +0 +3 *$`, text)
 
@@ -87,7 +87,8 @@ func TestStatus(t *testing.T) {
 	b.seed("contoso", someRun, object(mesh.User, "00u1", nil))
 	b.dialErr = errors.New("nobody there")
 	text := b.ok("status", "contoso")
-	require.Empty(t, b.dialed, "Temporal is not asked when nothing runs")
+	require.Regexp(t, `(?m)^Schedule +not known: nobody there$`, text)
+	require.Regexp(t, `(?m)^Watermark set +\d{4}-.* by run `+someRun+`$`, text)
 	require.Regexp(t, `(?m)^Org +https://contoso.okta.com$`, text)
 	require.Regexp(t, `(?m)^Live objects +1 User, 1 Group, 1 GroupMember$`, text)
 	require.Regexp(t, `(?m)^Watermark +\{"u":"2026-04-22T08:15:30.000Z","g":"2026-04-22T08:15:30.000Z"\}$`, text)
@@ -113,7 +114,7 @@ func TestStatusOfARunUnderWay(t *testing.T) {
 	require.Regexp(t, `(?m)^Running +run `+someRun+` \(Full\), since `, text)
 	require.Regexp(t, `(?m)^Progress +Reading, users 400`, text)
 	require.Regexp(t, `(?m)^`+someRun+` +Full +running`, text)
-	require.Equal(t, []string{"identity"}, b.dialed, "the run's namespace")
+	require.Equal(t, []string{"identity", ""}, b.dialed, "the run's namespace, then the schedule's")
 	require.Equal(t, "import-contoso-full-x", b.temporal.queried)
 
 	var s status

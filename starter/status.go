@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,12 +22,14 @@ func newStatusCommand(c *cli) *cobra.Command {
 	var out *formatFlag
 	cmd := &cobra.Command{
 		Use:   "status NAME",
-		Short: "Show a connector: definition, objects, watermark, the run under way, the last runs",
-		Long: `Show a connector: its definition, its live objects, the watermark as it is stored, the
-run under way with its progress, and the last runs. It works without Temporal, too;
-then the progress of the run under way is missing.`,
+		Short: "Show a connector: definition, objects, watermark, schedule, held deletes, runs",
+		Long: `Show a connector: its definition, its live objects, the watermark as it is stored and who
+set it, its schedule, deletes that wait for an operator, the run under way with its
+progress, and the last runs. It works without Temporal, too; then the schedule and the
+progress of the run under way are missing.`,
 		Example: `  starter status contoso
-  starter status contoso -o json | jq .running.progress`,
+  starter status contoso -o json | jq .running.progress
+  starter status contoso -o json | jq -r .hold.runId`,
 		Args:              oneArg("NAME", ""),
 		ValidArgsFunction: c.completeConnector,
 		RunE: c.action(func(ctx context.Context, args []string) error {
@@ -46,14 +49,23 @@ type status struct {
 	Live            map[mesh.ObjectType]int `json:"live"`
 	// Watermark is null when there is none or when its text is malformed, which
 	// WatermarkError explains. WatermarkText is what is stored.
-	Watermark      *mesh.Watermark `json:"watermark"`
-	WatermarkText  string          `json:"watermarkText"`
-	WatermarkError string          `json:"watermarkError,omitempty"`
+	Watermark          *mesh.Watermark `json:"watermark"`
+	WatermarkText      string          `json:"watermarkText"`
+	WatermarkError     string          `json:"watermarkError,omitempty"`
+	WatermarkUpdatedAt *time.Time      `json:"watermarkUpdatedAt"`
+	WatermarkUpdatedBy string          `json:"watermarkUpdatedBy"`
+	// Schedule is null when there is none, or when Temporal does not say, which
+	// ScheduleError explains.
+	Schedule      *scheduleView `json:"schedule"`
+	ScheduleError string        `json:"scheduleError,omitempty"`
+	// Hold is the deletes that wait for an operator, with a sample; null when none do.
+	Hold *mesh.Hold `json:"hold"`
 	// Running is the run that holds the connector, null when none does.
 	Running *running    `json:"running"`
 	Runs    []*mesh.Run `json:"runs"` // the last ones, the newest first
 
-	def *connector.Definition
+	def       *connector.Definition
+	watermark *watermarkView
 }
 
 // running is a run under way. Progress is null when no worker answers.
@@ -87,21 +99,45 @@ func (c *cli) status(ctx context.Context, store mesh.Store, name string) (*statu
 	if s.Live, err = liveCounts(ctx, store, name); err != nil {
 		return nil, err
 	}
-	if s.WatermarkText, err = store.RawWatermark(ctx, name); err != nil {
+	if s.watermark, err = watermark(ctx, store, name); err != nil {
 		return nil, err
 	}
-	if w, err := mesh.ParseWatermark(s.WatermarkText); err != nil {
-		s.WatermarkError = err.Error()
-	} else if w.Users != nil || w.Groups != nil {
-		s.Watermark = &w
+	s.Watermark, s.WatermarkText, s.WatermarkError = s.watermark.Watermark, s.watermark.Text, s.watermark.Error
+	s.WatermarkUpdatedAt, s.WatermarkUpdatedBy = s.watermark.UpdatedAt, s.watermark.UpdatedBy
+	if s.Hold, err = store.Hold(ctx, name, holdSample); err != nil {
+		return nil, err
 	}
 	runs, err := store.Runs(ctx, name, statusRuns)
 	if err != nil {
 		return nil, err
 	}
 	s.Runs = c.tidyAll(runs)
-	s.Running, err = c.running(ctx, store, name)
-	return s, err
+	if s.Running, err = c.running(ctx, store, name); err != nil {
+		return nil, err
+	}
+	s.Schedule, err = c.scheduleIfAny(ctx, store, name)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		s.ScheduleError = err.Error()
+	}
+	return s, nil
+}
+
+// scheduleIfAny returns the schedule of a connector, nil when it has none. It does not
+// wait long for Temporal: the rest of the status is the mesh's.
+func (c *cli) scheduleIfAny(ctx context.Context, store mesh.Store, name string) (v *scheduleView, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	err = c.withTemporal(ctx, "", func(t temporalClient) error {
+		var err error
+		if v, err = c.schedule(ctx, store, t, name); noSchedule(err) {
+			return nil
+		}
+		return err
+	})
+	return v, err
 }
 
 // running returns the run that holds the connector, nil when none does.
@@ -115,8 +151,10 @@ func (c *cli) running(ctx context.Context, store mesh.Store, name string) (*runn
 		return nil, err
 	}
 	r := &running{Run: c.tidy(row)}
-	err = c.withTemporal(ctx, row.Namespace, func(t temporalClient) error {
-		p, err := queryProgress(ctx, t, row.WorkflowID)
+	bounded, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	err = c.withTemporal(bounded, row.Namespace, func(t temporalClient) error {
+		p, err := queryProgress(bounded, t, row.WorkflowID)
 		if err == nil {
 			r.Progress = &p
 		}
@@ -141,9 +179,11 @@ func (c *cli) showStatus(s *status, name string) error {
 	for i, t := range mesh.ObjectTypes {
 		live[i] = strconv.Itoa(s.Live[t]) + " " + string(t)
 	}
-	fields = append(fields, field{"Live objects", strings.Join(live, ", ")}, field{"Watermark", orDash(s.WatermarkText)})
-	if s.WatermarkError != "" {
-		fields = append(fields, field{"Watermark error", oneLine(s.WatermarkError)})
+	fields = append(fields, field{"Live objects", strings.Join(live, ", ")})
+	fields = append(fields, s.watermark.fields()...)
+	fields = append(fields, s.scheduleFields()...)
+	if s.Hold != nil {
+		fields = append(fields, holdFields(s.Hold)...)
 	}
 	holder := ""
 	if s.Running == nil {
@@ -158,6 +198,11 @@ func (c *cli) showStatus(s *status, name string) error {
 	if err := printFields(c.stdout, fields); err != nil {
 		return err
 	}
+	if s.Hold != nil {
+		if err := printHeld(c.stdout, s.Hold); err != nil {
+			return err
+		}
+	}
 	if len(s.Runs) == 0 {
 		return nil
 	}
@@ -168,5 +213,23 @@ func (c *cli) showStatus(s *status, name string) error {
 	for i, r := range s.Runs {
 		runs[i] = *r
 	}
-	return printTable(c.stdout, runsHeader, c.runRows(runs, holder))
+	return c.printRuns(runs, holder)
+}
+
+// scheduleFields are the lines of a connector's schedule.
+func (s *status) scheduleFields() []field {
+	switch {
+	case s.ScheduleError != "":
+		return []field{{"Schedule", "not known: " + oneLine(s.ScheduleError)}}
+	case s.Schedule == nil:
+		return []field{{"Schedule", "none"}}
+	}
+	fields := []field{{"Schedule", s.Schedule.cadenceText()}}
+	switch {
+	case s.Schedule.Paused:
+		fields = append(fields, field{"Next run", "paused: " + orDash(oneLine(s.Schedule.Note))})
+	case len(s.Schedule.Next) > 0:
+		fields = append(fields, field{"Next run", stamp(s.Schedule.Next[0])})
+	}
+	return fields
 }

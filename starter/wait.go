@@ -48,11 +48,16 @@ func (c *cli) follow(ctx context.Context, store mesh.Store, t temporalClient, re
 	if err != nil {
 		return err
 	}
-	if err := c.printRun(run, "", o.format); err != nil && !c.stdout.broken {
+	return c.report(run, f.dryRun(), o.format)
+}
+
+// report prints a run that has ended, and returns an [*outcomeError] unless it completed.
+func (c *cli) report(run *mesh.Run, dryRun bool, f format) error {
+	if err := c.printRun(run, runExtra{DryRun: dryRun}, f); err != nil && !c.stdout.broken {
 		return err
 	}
 	if run.Outcome != mesh.Completed {
-		return &outcomeError{run}
+		return &outcomeError{run: run, dryRun: dryRun}
 	}
 	return nil
 }
@@ -113,6 +118,9 @@ func (f *follower) wait(ctx context.Context) (*workflows.ImportResult, error) {
 	}
 }
 
+// dryRun tells whether the run writes nothing.
+func (f *follower) dryRun() bool { return f.ref.dryRun || f.last.DryRun }
+
 func (f *follower) show(p workflows.Progress) {
 	f.last = p
 	f.view.show(p)
@@ -154,11 +162,29 @@ func (f *follower) ask(ctx context.Context) (workflows.Progress, error) {
 	return queryProgress(ctx, f.t, f.ref.workflowID)
 }
 
-// queryProgress asks the newest execution of a workflow, since a long import
-// continues as new.
+// queryProgress asks an import how far it is. While a child walks the whole org, the
+// child knows more; its parent's answer does where the child has none.
 func queryProgress(ctx context.Context, t temporalClient, workflowID string) (workflows.Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
+	p, err := askProgress(ctx, t, workflowID)
+	if err != nil || p.Child == "" {
+		return p, err
+	}
+	child, err := askProgress(ctx, t, p.Child)
+	if err != nil {
+		return p, nil // it has not begun, or ended just now: the parent has answered
+	}
+	child.Child = p.Child
+	if p.Phase == workflows.Ended { // the parent knows how
+		child.Phase, child.Outcome, child.Error = p.Phase, p.Outcome, p.Error
+	}
+	return child, nil
+}
+
+// askProgress asks the newest execution of a workflow, since a long import continues
+// as new.
+func askProgress(ctx context.Context, t temporalClient, workflowID string) (workflows.Progress, error) {
 	var p workflows.Progress
 	v, err := t.QueryWorkflow(ctx, workflowID, "", workflows.ProgressQuery)
 	if err != nil {
@@ -208,12 +234,18 @@ func (f *follower) record(ctx context.Context, store mesh.Store, result *workflo
 	} else if err != nil {
 		return nil, fmt.Errorf("run %s has ended, but its record cannot be read: %w", f.ref.runID, err)
 	}
+	if ofDryRun(run) {
+		f.ref.dryRun = true
+	}
 	if run.Outcome != "" {
 		return run, nil
 	}
 	if cause == nil {
-		run.Connector, run.Mode = cmp.Or(result.Connector, run.Connector), cmp.Or(result.Mode, run.Mode)
-		run.Outcome = result.Outcome
+		if !f.dryRun() {
+			run.Connector = cmp.Or(result.Connector, run.Connector)
+		}
+		run.Mode = cmp.Or(result.Mode, run.Mode)
+		run.Outcome, run.Note = result.Outcome, result.Note
 		run.Counts, run.APICalls, run.RateLimitWaits = result.Counts, result.APICalls, result.RateLimitWaits
 		run.DurationMs, run.Watermark = result.DurationMs, result.Watermark
 		f.times(ctx, run)
@@ -235,7 +267,8 @@ func (f *follower) composed() *mesh.Run {
 	return &mesh.Run{
 		RunID:      f.ref.runID,
 		Connector:  cmp.Or(f.ref.connector, f.last.Connector),
-		Mode:       cmp.Or(f.ref.mode, string(f.last.Mode)),
+		Mode:       cmp.Or(string(f.last.Mode), f.ref.mode), // an Auto run has become another
+		Note:       f.last.Note,
 		WorkflowID: f.ref.workflowID,
 		Namespace:  f.ref.namespace,
 		StartedAt:  f.ref.startedAt,

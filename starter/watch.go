@@ -19,8 +19,8 @@ func newWatchCommand(c *cli) *cobra.Command {
 		Use:   "watch RUN|NAME",
 		Short: "Follow a run until it ends",
 		Long: `Follow a run until it ends, as 'starter run --wait' does, with the same output and exit
-codes. A connector's name means the run that is importing it now. Ctrl-C ends the
-watching, not the run.`,
+codes. A connector's name means the run that is importing it now. While a child workflow
+walks the whole org, its progress is shown. Ctrl-C ends the watching, not the run.`,
 		Example: `  starter watch 0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11
   starter watch contoso
   starter watch contoso -q -o json`,
@@ -40,19 +40,15 @@ func (c *cli) watch(ctx context.Context, store mesh.Store, arg string, quiet boo
 	if err != nil {
 		return err
 	}
+	dryRun := run != nil && ofDryRun(run)
 	if run != nil && run.Outcome != "" { // over: there is nothing to wait for
-		if err := c.printRun(run, "", f); err != nil {
-			return err
-		}
-		if run.Outcome != mesh.Completed {
-			return &outcomeError{run}
-		}
-		return nil
+		return c.report(run, dryRun, f)
 	}
 	ref := runRef{runID: arg}
 	o := followOptions{quiet: quiet, format: f}
 	if run != nil {
 		ref = refOf(run)
+		ref.dryRun = dryRun
 		if o.expected, err = liveCounts(ctx, store, run.Connector); err != nil {
 			return err
 		}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/workflows"
+)
+
+func newScheduleCommand(c *cli) *cobra.Command {
+	return c.group(&cobra.Command{
+		Use:   "schedule",
+		Short: "Import on a schedule: apply, show, pause, resume, trigger, backfill, delete",
+		Long: `Import on a schedule. A connector has one Temporal Schedule, import-NAME. It starts
+imports of mode Auto: a delta, or the full walk when the weekly reconcile is due.`,
+		Example: `  starter schedule apply contoso --every 15m --reconcile "Sun 02:00" --timezone Europe/Berlin
+  starter schedule show contoso`,
+	}, newScheduleApply(c), newScheduleShow(c), newSchedulePause(c), newScheduleResume(c),
+		newScheduleTrigger(c), newScheduleBackfill(c), newScheduleDelete(c))
+}
+
+func newScheduleApply(c *cli) *cobra.Command {
+	var cadence workflows.Cadence
+	var out *formatFlag
+	cmd := &cobra.Command{
+		Use:   "apply NAME --every 15m [--reconcile \"Sun 02:00\" [--timezone ZONE]]",
+		Short: "Create a connector's schedule, or change it",
+		Long: `Create a connector's schedule, or make it what the flags say: what is left out is no part
+of it any more. Applying it again changes nothing.
+
+  --every      the time between two imports; each reads what has changed since the last
+  --reconcile  the weekly slot of the full walk, which finds what Okta never announces:
+               hard deletes above all
+  --timezone   the IANA zone of --reconcile; without it UTC
+
+A tick while an import runs is skipped. A tick missed while Temporal was down is made up
+for within the catch-up window: as long as --every, at least a minute, at most an hour.
+Ticks are spread by a tenth of --every, at most 30 seconds. A paused schedule stays so.`,
+		Example: `  starter schedule apply contoso --every 15m --reconcile "Sun 02:00"
+  starter schedule apply contoso --every 1h --reconcile "Sat 23:30" --timezone Europe/Berlin`,
+		Args:              oneArg("NAME", ""),
+		ValidArgsFunction: c.completeConnector,
+		RunE: c.action(func(ctx context.Context, args []string) error {
+			plan, err := newSchedulePlan(args[0], c.taskQueue(), cadence)
+			if err != nil {
+				return err
+			}
+			return c.withKnownConnector(ctx, args[0], func(t temporalClient) error { return c.applySchedule(ctx, t, plan, out.value) })
+		}),
+	}
+	cmd.Flags().StringVar(&cadence.Every, "every", "", "the time between two imports, such as 15m")
+	cmd.Flags().StringVar(&cadence.Reconcile, "reconcile", "", "the weekly slot of the full walk, such as \"Sun 02:00\"")
+	cmd.Flags().StringVar(&cadence.Timezone, "timezone", "", "the zone of --reconcile, such as Europe/Berlin (default UTC)")
+	out = addFormat(cmd, table, asJSON)
+	return cmd
+}
+
+// withKnownConnector runs f with Temporal, once the mesh knows the connector.
+func (c *cli) withKnownConnector(ctx context.Context, name string, f func(temporalClient) error) error {
+	err := c.withStore(ctx, func(store mesh.Store) error {
+		_, err := knownConnector(ctx, store, name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.withTemporal(ctx, "", f)
+}
+
+// applied is what `schedule apply -o json` prints.
+type applied struct {
+	Connector string            `json:"connector"`
+	Schedule  string            `json:"schedule"` // its id in Temporal
+	Result    string            `json:"result"`   // created, changed or unchanged
+	Changes   []change          `json:"changes"`
+	Cadence   workflows.Cadence `json:"cadence"`
+	Paused    bool              `json:"paused"`
+}
+
+// change is one trait of a schedule that apply has changed.
+type change struct {
+	What string `json:"what"`
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+func (c *cli) applySchedule(ctx context.Context, t temporalClient, plan schedulePlan, f format) error {
+	a, err := c.applyPlan(ctx, t, plan, true)
+	if refused := err; attributesRefused(refused) {
+		if a, err = c.applyPlan(ctx, t, plan, false); err == nil {
+			c.noteMissingAttributes(refused, "the scheduled runs go without them")
+		}
+	}
+	if err != nil {
+		return scheduleError("apply", plan.connector, err)
+	}
+	if a.Paused {
+		c.notef("note: the schedule is paused; 'starter schedule resume %s' lets it run", plan.connector)
+	}
+	if f == asJSON {
+		return printJSON(c.stdout, a)
+	}
+	if _, err := fmt.Fprintf(c.stdout, "schedule of connector %s %s: %s\n", plan.connector, a.Result, cadenceText(plan.cadence)); err != nil {
+		return err
+	}
+	for _, ch := range a.Changes {
+		if _, err := fmt.Fprintf(c.stdout, "  %s: %s → %s\n", ch.What, printable(ch.From), printable(ch.To)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyPlan creates the schedule, or changes what differs.
+func (c *cli) applyPlan(ctx context.Context, t temporalClient, plan schedulePlan, attributes bool) (applied, error) {
+	a := applied{Connector: plan.connector, Schedule: scheduleID(plan.connector), Result: "unchanged", Changes: []change{}, Cadence: plan.cadence}
+	note := fmt.Sprintf("applied by %s", c.operator())
+	spec := plan.spec()
+	schedules := t.ScheduleClient()
+	update := client.ScheduleUpdateOptions{DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+		state := in.Description.Schedule.State
+		if state == nil {
+			state = &client.ScheduleState{}
+		}
+		a.Paused = state.Paused
+		a.Changes = changes(storedTraits(&in.Description), plan.traits(attributes))
+		if len(a.Changes) == 0 {
+			return nil, temporal.ErrSkipScheduleUpdate
+		}
+		a.Result = "changed"
+		if !state.Paused { // otherwise it says why it is paused
+			state.Note = note
+		}
+		return &client.ScheduleUpdate{Schedule: &client.Schedule{
+			Action: plan.action(attributes), Spec: &spec, State: state,
+			Policy: &client.SchedulePolicies{Overlap: overlapPolicy, CatchupWindow: plan.catchUp()},
+		}}, nil
+	}}
+	handle := schedules.GetHandle(ctx, a.Schedule)
+	err := handle.Update(ctx, update)
+	if !noSchedule(err) {
+		return a, err
+	}
+	_, err = schedules.Create(ctx, client.ScheduleOptions{
+		ID: a.Schedule, Spec: spec, Action: plan.action(attributes),
+		Overlap: overlapPolicy, CatchupWindow: plan.catchUp(), Note: note,
+		Memo: map[string]any{"appliedBy": c.operator()},
+	})
+	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) { // somebody was faster
+		return a, handle.Update(ctx, update)
+	}
+	a.Result = "created"
+	return a, err
+}
+
+// changes lists the traits that differ. The input repeats the cadence, so it is worth
+// a line only alone.
+func changes(from, to []field) []change {
+	all := []change{}
+	for i, f := range from {
+		if f.value == to[i].value || f.name == traitInput && len(all) > 0 {
+			continue
+		}
+		all = append(all, change{f.name, f.value, to[i].value})
+	}
+	return all
+}
+
+// cadenceText is a cadence for people.
+func cadenceText(cadence workflows.Cadence) string {
+	text := "no import but the reconcile"
+	if cadence.Every != "" {
+		text = "every " + cadence.Every
+	}
+	if cadence.Reconcile == "" {
+		return text + ", no reconcile"
+	}
+	zone := cadence.Timezone
+	if zone == "" {
+		zone = "UTC"
+	}
+	return fmt.Sprintf("%s, reconcile %s %s", text, cadence.Reconcile, zone)
+}
