@@ -44,10 +44,11 @@ up: build ## start Temporal, a simulated org and the worker, until Ctrl-C
 
 # With the race detector the store's suite leaves out its tests of thousands of rows
 # (-short; nothing else does): SQLite in Go is some twenty times slower there. They
-# run in full without it.
+# run in full without it, and so do thousands of random sequences of changes and runs.
 test: build race ## run all tests: unit, race detector, integration, devserver
 	go test $(RACE) -short -timeout 20m ./...
 	go test -timeout 20m ./mesh/...
+	go test -timeout 20m -run Property ./workflows -rapid.checks=2000
 	cd devserver && go test -timeout 10m ./...
 
 test-unit: ## run the tests that need no other process, quickly
