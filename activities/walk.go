@@ -16,8 +16,10 @@ const (
 	usersRangesStream  = "users by created"
 	usersChangedStream = "users changed" // a delta with a filter: who changed at all
 	usersSinceStream   = "users since"
+	usersProbeStream   = "users probe" // is anybody listed at all?
 	groupsStream       = "groups"
 	groupsSinceStream  = "groups since"
+	groupsProbeStream  = "groups probe"
 	membersStream      = "members/" // + the group's id
 
 	membersAgainStream = "members again/" // + the id of a group that its listing missed
@@ -64,16 +66,23 @@ func (a *Activities) ReadUsers(ctx context.Context, in WalkInput) (*WalkResult, 
 	defer s.close()
 	result := &WalkResult{}
 	left := in.MaxPages
+	nobody := false
 	for i, name := range in.Plan.userStreams(s.def.Config.UserSearchFilter != nil) {
 		before := s.pages
-		p, err := walk(ctx, s, s.users(name, in.Plan), left)
+		st := s.users(name, in.Plan)
+		if nobody { // whom should the filter show?
+			st.fetch = func(context.Context, string, int) ([]okta.User, *okta.Page, error) { return nil, &okta.Page{}, nil }
+		}
+		p, err := walk(ctx, s, st, left)
 		if err != nil {
 			return nil, err
 		}
 		left -= s.pages - before
-		result.add(p)
+		result.Page += p.Page
+		result.Seen = p.Seen
 		if i == 0 {
 			result.Mark = mark(p)
+			nobody = p.Done && p.Seen == 0
 		}
 		searched := name != usersStream || s.def.Config.UserSearchFilter != nil
 		result.TooMany = p.Done && p.Seen >= a.searchCap && searched && name != usersRangesStream
@@ -82,8 +91,56 @@ func (a *Activities) ReadUsers(ctx context.Context, in WalkInput) (*WalkResult, 
 			break
 		}
 	}
+	if result.Done && nobody && in.Plan.UsersSince != nil {
+		if result.Done, err = s.probe(ctx, mesh.User); err != nil {
+			return nil, err
+		}
+	}
 	result.Cost = s.spent()
 	return result, nil
+}
+
+// probe makes sure that a delta which saw nobody had not just lost the right to see: a
+// role that was taken away shows as empty lists (facts.md §10), and a watermark that
+// moved on meanwhile would skip the changes of that time. A type of which the mesh
+// holds nothing is not asked for. done is false when Okta asks for a wait.
+func (s *session) probe(ctx context.Context, typ mesh.ObjectType) (done bool, _ error) {
+	for _, err := range s.a.store.Objects(ctx, mesh.ObjectQuery{Connector: s.fence.Connector, Type: typ, Limit: 1}) {
+		if err != nil {
+			return false, storeError(err)
+		}
+		var p mesh.Progress
+		if typ == mesh.User {
+			p, err = walk(ctx, s, oneOf(s, usersProbeStream, "users", func(ctx context.Context) ([]okta.User, *okta.Page, error) {
+				return s.okta.ListUsers(ctx, okta.ListUsers{Limit: 1}, "")
+			}), 1)
+		} else {
+			p, err = walk(ctx, s, oneOf(s, groupsProbeStream, "groups", func(ctx context.Context) ([]okta.Group, *okta.Page, error) {
+				return s.okta.ListGroups(ctx, okta.ListGroups{Limit: 1}, "")
+			}), 1)
+		}
+		return p.Done, err
+	}
+	return true, nil
+}
+
+// oneOf is a list of which the first row is enough.
+func oneOf[T any](s *session, name, what string, fetch func(ctx context.Context) ([]T, *okta.Page, error)) stream[T] {
+	return stream[T]{
+		name: name,
+		fetch: func(ctx context.Context, _ string, _ int) ([]T, *okta.Page, error) {
+			rows, page, err := fetch(ctx)
+			if err != nil {
+				return nil, nil, err
+			}
+			page.Next = ""
+			return rows, page, nil
+		},
+		write: func(ctx context.Context, p mesh.Page, rows []T) (mesh.Progress, error) {
+			return s.a.store.WriteObjects(ctx, s.fence, mesh.ObjectPage{Page: p, Rows: len(rows)})
+		},
+		empty: func() error { return s.emptyList(what, false) },
+	}
 }
 
 // users is one walk over users.
@@ -125,7 +182,7 @@ func (s *session) users(name string, plan Plan) stream[okta.User] {
 		since: plan.UsersSince,
 	}
 	if plan.UsersSince == nil {
-		st.empty = func() error { return s.emptyList("users") }
+		st.empty = func() error { return s.emptyList("users", cfg.UserSearchFilter != nil) }
 	}
 	return st
 }
@@ -144,8 +201,14 @@ func (a *Activities) ReadGroups(ctx context.Context, in WalkInput) (*WalkResult,
 		if err != nil {
 			return nil, err
 		}
-		result.add(p)
+		result.Page, result.Seen = p.Page, p.Seen
 		result.Done, result.Mark, result.Queued = p.Done, mark(p), p.Queued
+	}
+	// Where users are read, they are asked whether anything is listed at all.
+	if result.Done && result.Seen == 0 && in.Plan.GroupsSince != nil && !in.Plan.ReadsUsers() {
+		if result.Done, err = s.probe(ctx, mesh.Group); err != nil {
+			return nil, err
+		}
 	}
 	if result.Done && in.Plan.ReadsMembers() && !in.Plan.GroupsFull() && s.def.Config.MembershipRefresh == connector.MembershipRefreshAll {
 		if result.Queued, err = a.store.QueueKnown(ctx, in.Fence); err != nil {
@@ -185,16 +248,16 @@ func (s *session) groups(name string, plan Plan) stream[okta.Group] {
 		since: plan.GroupsSince,
 	}
 	if plan.GroupsSince == nil {
-		st.empty = func() error { return s.emptyList("groups") }
+		st.empty = func() error { return s.emptyList("groups", false) }
 	}
 	return st
 }
 
 // emptyList refuses a full list without a single row before it is recorded, since a
 // service app without an admin role gets exactly that (facts.md §10).
-func (s *session) emptyList(what string) error {
+func (s *session) emptyList(what string, filtered bool) error {
 	advice := ""
-	if what == "users" && s.def.Config.UserSearchFilter != nil {
+	if filtered {
 		advice = ", and that UserSearchFilter matches somebody"
 	}
 	return permanentf(ErrEmpty, "Okta listed no %s for connector %q: an empty list is never trusted and nothing was deleted; "+
@@ -210,12 +273,6 @@ func walk[T any](ctx context.Context, s *session, st stream[T], maxPages int) (m
 		}
 	}
 	return read(ctx, s, st, maxPages)
-}
-
-// add counts a stream in.
-func (r *WalkResult) add(p mesh.Progress) {
-	r.Page += p.Page
-	r.Seen += p.Seen
 }
 
 // clockTolerance is how far apart two of Okta's machines may be.

@@ -26,7 +26,7 @@ func TestNothingIsDeletedOnAWrongAnswer(t *testing.T) {
 		err   string // "": the run completes
 	}{
 		{"the service account lost its role", nil, oktasim.Fault{Name: oktasim.FaultRoleLost}, workflows.Full, "empty list is never trusted"},
-		{"the service account lost its role, delta", nil, oktasim.Fault{Name: oktasim.FaultRoleLost}, workflows.Delta, ""},
+		{"the service account lost its role, delta", nil, oktasim.Fault{Name: oktasim.FaultRoleLost}, workflows.Delta, "empty list is never trusted"},
 		{"an empty user list", nil, oktasim.Fault{Name: oktasim.FaultRoleLost, Path: users}, workflows.Full, "listed no users"},
 		{"an empty group list", nil, oktasim.Fault{Name: oktasim.FaultRoleLost, Path: groups}, workflows.Full, "listed no groups"},
 		{"half of the users missing", nil, oktasim.Fault{Name: oktasim.FaultDropRows, Path: users}, workflows.Full, "listing was incomplete"},
@@ -56,6 +56,36 @@ func TestNothingIsDeletedOnAWrongAnswer(t *testing.T) {
 			}
 			require.Equal(t, before, p.live())
 			p.checkFeed(true)
+		})
+	}
+}
+
+// TestARoleLostBetweenDeltas: an empty answer is no quiet tick, so that what changes
+// meanwhile is not skipped.
+func TestARoleLostBetweenDeltas(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]map[string]any{
+		"everybody":   nil,
+		"filtered":    {"UserSearchFilter": everybody},
+		"groups only": {"ImportUsers": false, "ImportMemberships": false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := imported(t, 50, 5, cfg)
+			before := stored(t, p)
+			require.NoError(t, p.sim.SetFault(oktasim.Fault{Name: oktasim.FaultRoleLost}))
+			edit(t, p.org)
+			group := p.org.GroupIDsByType("OKTA_GROUP")[0]
+			require.NoError(t, p.org.ReplaceGroup(group, map[string]any{"name": "edited"}))
+			p.clock.Advance(time.Hour)
+			_, err := p.run(workflows.ImportInput{Mode: workflows.Delta})
+			require.ErrorContains(t, err, "empty list is never trusted")
+			require.Equal(t, before, stored(t, p))
+			p.sim.ClearFaults()
+			p.clock.Advance(time.Hour)
+			p.must(workflows.Delta, mesh.Completed)
+			require.Equal(t, "edited", p.live()["Group "+group]["name"])
+			p.checkFeed(false)
 		})
 	}
 }

@@ -130,7 +130,9 @@ func (r *holdRun) run(ctx workflow.Context) (*HoldResult, error) {
 				return nil, err
 			}
 		case timedOut:
-			r.expire(ctx)
+			if err := r.expire(ctx); err != nil {
+				return nil, err
+			}
 		}
 	}
 	r.details(ctx)
@@ -203,11 +205,14 @@ func (r *holdRun) approve(ctx workflow.Context, d Decision) (*DecisionResult, er
 	}
 	a := &approval{Decision: d}
 	r.approval = a
-	if err := workflow.Await(ctx, func() bool { return a.started || a.err != nil }); err != nil {
+	if err := workflow.Await(ctx, func() bool { return a.started || a.err != nil || r.result != nil }); err != nil {
 		return nil, err
 	}
-	if a.err != nil {
+	switch {
+	case a.err != nil:
 		return nil, a.err
+	case !a.started:
+		return nil, r.check(d)
 	}
 	return &DecisionResult{Connector: r.in.Connector, Hold: d.Hold, RunID: a.run.RunID, WorkflowID: a.run.ID}, nil
 }
@@ -275,15 +280,19 @@ func (r *holdRun) attributes(ctx workflow.Context) temporal.SearchAttributes {
 		ModeAttribute.ValueSet(string(Approval)), OutcomeAttribute.ValueSet(Running))
 }
 
-// expire ends a hold whose time is over. A run that changed it just now has the last
-// word: then it is read again.
-func (r *holdRun) expire(ctx workflow.Context) {
+// expire ends a hold whose time is over. It is refused while a run carries out an
+// approval, or after one that has changed the hold just now: then it is read again, a
+// little later.
+func (r *holdRun) expire(ctx workflow.Context) error {
 	d := Decision{Hold: r.hold.RunID, By: "time limit"}
-	if err := r.decide(ctx, act.ExpireHold, d, "the time of the hold is over"); err != nil {
-		r.log.Warn("The hold could not be ended", "error", err)
-		return
+	err := r.decide(ctx, act.ExpireHold, d, "the time of the hold is over")
+	if err == nil {
+		r.end(ctx, HoldExpired, "")
+		return nil
 	}
-	r.end(ctx, HoldExpired, "")
+	r.log.Warn("The hold could not be ended", "error", err)
+	_, err = workflow.AwaitWithTimeout(ctx, expireAgain, func() bool { return r.approval != nil || r.result != nil })
+	return err
 }
 
 func (r *holdRun) end(ctx workflow.Context, state, by string) {

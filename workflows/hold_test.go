@@ -23,7 +23,9 @@ type fakeHold struct {
 	info     activities.HoldInfo
 	decided  []string // "approve run-1 by ann"
 	imports  int
-	failures int // how many imports of an approval fail
+	failures int                                                     // how many imports of an approval fail
+	expire   func(context.Context, activities.DecideHoldInput) error // instead of the usual one
+	approve  func(context.Context, activities.DecideHoldInput) error // likewise
 }
 
 func newFakeHold() *fakeHold {
@@ -63,9 +65,15 @@ func (f *fakeHold) env() *testsuite.TestWorkflowEnvironment {
 		info := f.info
 		return &info, nil
 	})
-	env.OnActivity(a.ApproveHold, mock.Anything, mock.Anything).Return(f.decide("approve"))
+	if f.approve == nil {
+		f.approve = f.decide("approve")
+	}
+	env.OnActivity(a.ApproveHold, mock.Anything, mock.Anything).Return(f.approve)
 	env.OnActivity(a.RejectHold, mock.Anything, mock.Anything).Return(f.decide("reject"))
-	env.OnActivity(a.ExpireHold, mock.Anything, mock.Anything).Return(f.decide("expire"))
+	if f.expire == nil {
+		f.expire = f.decide("expire")
+	}
+	env.OnActivity(a.ExpireHold, mock.Anything, mock.Anything).Return(f.expire)
 	env.OnWorkflow(workflows.ImportWorkflow, mock.Anything, mock.Anything).Return(func(_ workflow.Context, in workflows.ImportInput) (*workflows.ImportResult, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -200,4 +208,42 @@ func TestAnApprovalThatFailsLeavesTheHoldOpen(t *testing.T) {
 	require.Equal(t, workflows.HoldApproved, r.State)
 	require.Equal(t, "bob", r.By)
 	require.Equal(t, 2, f.imports)
+}
+
+// TestAnApprovalThatMeetsTheEndOfTheTime is answered: the workflow does not wait for
+// an import that nobody starts.
+func TestAnApprovalThatMeetsTheEndOfTheTime(t *testing.T) {
+	t.Parallel()
+	f := newFakeHold()
+	approved := make(chan struct{})
+	f.expire = func(ctx context.Context, in activities.DecideHoldInput) error {
+		<-approved // the database is busy
+		return f.decide("expire")(ctx, in)
+	}
+	f.approve = func(ctx context.Context, in activities.DecideHoldInput) error {
+		defer close(approved)
+		return f.decide("approve")(ctx, in)
+	}
+	env := f.env()
+	answer := tell(env, workflows.ApproveUpdate, "run-1", 72*time.Hour)
+	env.ExecuteWorkflow(workflows.HoldWorkflow, workflows.HoldInput{Connector: "contoso"})
+	r := outcome(t, env)
+	require.True(t, r.State == workflows.HoldExpired && answer.failed != nil || r.State == workflows.HoldApproved && answer.failed == nil, "%v %v", r, answer)
+}
+
+// TestAnExpiryThatIsRefusedIsTriedAgainLater, not at once.
+func TestAnExpiryThatIsRefusedIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
+	f := newFakeHold()
+	tries := 0
+	f.expire = func(ctx context.Context, in activities.DecideHoldInput) error {
+		if tries++; tries < 4 {
+			return temporal.NewNonRetryableApplicationError("a run is carrying out the approval", activities.ErrRefused, nil)
+		}
+		return f.decide("expire")(ctx, in)
+	}
+	env := f.env()
+	env.ExecuteWorkflow(workflows.HoldWorkflow, workflows.HoldInput{Connector: "contoso"})
+	require.Equal(t, workflows.HoldExpired, outcome(t, env).State)
+	require.GreaterOrEqual(t, env.Now().Sub(start), 72*time.Hour+3*time.Minute)
 }

@@ -29,6 +29,9 @@ const (
 	lastHeldPoll  = 30 * time.Second
 )
 
+// expireAgain is the pause before a hold that could not be ended is looked at again.
+const expireAgain = time.Minute
+
 // class is a kind of activity; its options are written here and nowhere else.
 type class int
 
