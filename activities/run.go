@@ -133,23 +133,33 @@ func (a *Activities) CommitRun(ctx context.Context, in CommitInput) (*RunResult,
 		activity.GetLogger(ctx).Info("Watermark advanced", "connector", run.Connector, "run", run.RunID, "watermark", run.Watermark.String())
 	}
 	r := runResult(run)
-	hold, err := a.store.Hold(ctx, in.Fence.Connector, 0)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	r.HoldOpen = hold != nil
-	r.HoldChanged = hold != nil && hold.RunID == run.RunID
-	return r, nil
+	r.HoldOpen, r.HoldChanged, err = a.holdAfter(ctx, in.Fence.Connector, run.RunID)
+	return r, storeError(err)
 }
 
 // EndRun completes the run row of a run that failed or was cancelled. A run that
 // never began has no row: then there is nothing to end.
-func (a *Activities) EndRun(ctx context.Context, in EndInput) error {
-	_, err := a.store.End(ctx, in.RunID, in.Outcome, in.Message)
+func (a *Activities) EndRun(ctx context.Context, in EndInput) (*EndResult, error) {
+	run, err := a.store.End(ctx, in.RunID, in.Outcome, in.Message)
 	if _, ok := errors.AsType[*mesh.NotFoundError](err); ok {
-		return nil
+		return &EndResult{}, nil
 	}
-	return storeError(err)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	r := &EndResult{}
+	r.HoldOpen, r.HoldChanged, err = a.holdAfter(ctx, run.Connector, run.RunID)
+	return r, storeError(err)
+}
+
+// holdAfter says whether a hold is open and whether the run is the one that changed it
+// last.
+func (a *Activities) holdAfter(ctx context.Context, name, runID string) (open, changed bool, _ error) {
+	hold, err := a.store.Hold(ctx, name, 0)
+	if _, ok := errors.AsType[*mesh.NotFoundError](err); ok { // the connector is deleted
+		return false, false, nil
+	}
+	return hold != nil, hold != nil && hold.RunID == runID, err
 }
 
 // DropInput names the copy of a connector that a dry run wrote to.

@@ -27,9 +27,6 @@ func (a *Activities) Settle(ctx context.Context, in SettleInput) (*SettleResult,
 	if err := a.checkComplete(ctx, in.Fence, in.Plan, def); err != nil {
 		return nil, err
 	}
-	if err := a.store.CheckExternalIDs(ctx, in.Fence); err != nil {
-		return nil, storeError(err)
-	}
 	scope := scopeOf(def)
 	var limits *mesh.DeleteLimits // an operator has approved of an approval's deletes
 	if in.Plan.Mode != ModeApproval {
@@ -40,6 +37,9 @@ func (a *Activities) Settle(ctx context.Context, in SettleInput) (*SettleResult,
 	}
 	d, err := a.store.Decide(ctx, in.Fence, scope, limits)
 	if err != nil {
+		return nil, storeError(err)
+	}
+	if err := a.store.CheckExternalIDs(ctx, in.Fence); err != nil {
 		return nil, storeError(err)
 	}
 	r := &SettleResult{Held: d.Held}

@@ -215,6 +215,12 @@ type EndInput struct {
 	Message string  `json:"message"`
 }
 
+// EndResult says what the run left of a hold, as in [RunResult].
+type EndResult struct {
+	HoldOpen    bool `json:"holdOpen,omitempty"`
+	HoldChanged bool `json:"holdChanged,omitempty"`
+}
+
 // RunResult is the run row as a workflow returns it.
 type RunResult struct {
 	RunID          string                `json:"runId"`

@@ -180,7 +180,8 @@ func (r *holdRun) wait(ctx workflow.Context) (timedOut bool, _ error) {
 	return over.IsReady(), err
 }
 
-// check refuses what cannot be meant.
+// check refuses what cannot be meant. Whether the hold is still what the operator saw,
+// only the mesh knows.
 func (r *holdRun) check(d Decision) error {
 	switch {
 	case d.Hold == "" || d.By == "":
@@ -189,8 +190,6 @@ func (r *holdRun) check(d Decision) error {
 		return errors.New("the hold has ended: " + r.result.State)
 	case r.approval != nil:
 		return fmt.Errorf("the approval by %s is being carried out", r.approval.By)
-	case r.hold.Open && d.Hold != r.hold.RunID:
-		return fmt.Errorf("the hold has changed: run %s changed it last, not %s; look at it again", r.hold.RunID, d.Hold)
 	}
 	return nil
 }
@@ -227,7 +226,13 @@ func (r *holdRun) reject(ctx workflow.Context, d Decision) (*DecisionResult, err
 }
 
 // decide records a decision in the mesh, which refuses one on a hold that has changed.
+// A run that changed it may have ended without telling: then it is read anew.
 func (r *holdRun) decide(ctx workflow.Context, activity any, d Decision, summary string) error {
+	if d.Hold != r.hold.RunID {
+		if err := r.read(ctx); err != nil {
+			return err
+		}
+	}
 	err := workflow.ExecuteActivity(options(ctx, step, summary), activity,
 		activities.DecideHoldInput{Connector: r.in.Connector, Hold: d.Hold, By: d.By}).Get(ctx, nil)
 	if err == nil {

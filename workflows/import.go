@@ -73,7 +73,7 @@ func (r *importRun) run(ctx workflow.Context) (*ImportResult, error) {
 	if r.in.DryRun {
 		r.dropShadow(ctx)
 	} else {
-		r.holds(ctx, result)
+		r.holds(ctx, result.HoldOpen, result.HoldChanged)
 	}
 	r.ended(ctx, string(result.Outcome), "")
 	return result, nil
@@ -175,13 +175,16 @@ func (r *importRun) end(ctx workflow.Context, cause error) error {
 	r.log.Info("Run ended", "outcome", outcome, "error", message)
 	dctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
+	var ended activities.EndResult
 	endErr := workflow.ExecuteActivity(options(dctx, ending, "record the end of the run"), act.EndRun,
-		activities.EndInput{RunID: r.st.Progress.RunID, Outcome: outcome, Message: message}).Get(dctx, nil)
+		activities.EndInput{RunID: r.st.Progress.RunID, Outcome: outcome, Message: message}).Get(dctx, &ended)
 	if endErr != nil {
 		r.log.Error("The end of the run could not be recorded", "error", endErr)
 	}
 	if r.in.DryRun {
 		r.dropShadow(dctx)
+	} else {
+		r.holds(dctx, ended.HoldOpen, ended.HoldChanged)
 	}
 	r.ended(dctx, string(outcome), message)
 	return err

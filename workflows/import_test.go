@@ -109,11 +109,11 @@ func (f *fakeOrg) env(t *testing.T) *testsuite.TestWorkflowEnvironment {
 		}
 		return &activities.RunResult{RunID: "run", Outcome: activities.Completed}, nil
 	})
-	env.OnActivity(a.EndRun, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndInput) error {
+	env.OnActivity(a.EndRun, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.EndInput) (*activities.EndResult, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.ends = append(f.ends, in)
-		return nil
+		return &activities.EndResult{}, nil
 	})
 	return env
 }

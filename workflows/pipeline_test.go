@@ -161,7 +161,7 @@ func (p *pipeline) run(in workflows.ImportInput) (*workflows.ImportResult, error
 		in.RunID, in.WorkflowID = id, "import-"+id
 		return p.acts.BeginRun(ctx, in)
 	})
-	env.OnActivity(p.acts.EndRun, mock.Anything, mock.Anything).Return(func(ctx context.Context, in activities.EndInput) error {
+	env.OnActivity(p.acts.EndRun, mock.Anything, mock.Anything).Return(func(ctx context.Context, in activities.EndInput) (*activities.EndResult, error) {
 		in.RunID = id
 		return p.acts.EndRun(ctx, in)
 	})
