@@ -25,7 +25,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 export IDENTITYMESH_BIN := $(CURDIR)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo up test test-unit test-integration test-devserver race lint bench fmt tidy clean
+.PHONY: help build demo up picture test test-unit test-integration test-devserver race lint bench fmt tidy clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,11 +36,14 @@ build: ## build worker, starter, oktasim and temporal-dev into bin/
 	@test -x bin/temporal-dev || echo "building bin/temporal-dev: the first build of the Temporal server takes about five minutes"
 	cd devserver && go build -ldflags '$(DEV_LDFLAGS)' -o ../bin/temporal-dev .
 
-demo: build ## import a generated org twice and show what changed
+demo: build ## tell the life of a connector on a generated org, in half a minute
 	@go run ./scripts/demo --bin bin --dir .demo
 
-up: build ## start Temporal, a simulated org and the worker, until Ctrl-C
+up: build ## start Temporal, a simulated org, the worker and a schedule, until Ctrl-C
 	@go run ./scripts/demo up --bin bin --dir .up
+
+picture: build ## make the README's pictures of the Temporal Web UI; needs Chromium
+	@go run ./scripts/picture --bin bin --dir .demo --out docs/images
 
 # With the race detector the store's suite leaves out its tests of thousands of rows
 # (-short; nothing else does): SQLite in Go is some twenty times slower there. They

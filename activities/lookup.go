@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/identitymesh/okta-connector/mapping"
@@ -156,6 +157,9 @@ func (s *session) acquit(ctx context.Context, batch []mesh.Candidate) ([]mesh.Ve
 			verdicts = append(verdicts, mesh.Verdict{Type: mesh.User, OktaID: u.ID, Found: &o})
 		}
 	}
+	if err := s.knowSearchable(ctx, ids[:min(len(ids), okta.LookUpBatch)]); err != nil {
+		return nil, err
+	}
 	if !valid {
 		s.log.Warn("A search for many users left out one who was listed: its answer is void, and each user is read by id", "control", control)
 		return nil, nil
@@ -247,12 +251,32 @@ func (s *session) userVerdict(ctx context.Context, v mesh.Verdict, u *okta.User)
 		if err != nil {
 			return v, err
 		}
-		if len(in) == 0 {
+		if !slices.ContainsFunc(in, func(r okta.User) bool { return r.ID == u.ID }) {
 			v.Reason, v.Found = mesh.OutOfScope, nil
+			if s.searchable[u.ID] {
+				return v, nil
+			}
 			return v, s.checkSearchable(ctx, u.ID)
 		}
 	}
 	return v, nil
+}
+
+// knowSearchable asks with one search which users search knows without the filter, so
+// that each who does not match it need not be asked for alone.
+func (s *session) knowSearchable(ctx context.Context, ids []string) error {
+	if s.def.Config.UserSearchFilter == nil {
+		return nil
+	}
+	rows, _, err := s.okta.ListUsers(ctx, okta.ListUsers{Limit: okta.LookUpBatch, Search: okta.IDs(ids...)}, "")
+	if err != nil {
+		return err
+	}
+	s.searchable = make(map[string]bool, len(rows))
+	for i := range rows {
+		s.searchable[rows[i].ID] = true
+	}
+	return nil
 }
 
 // checkSearchable fails when search does not know a user whom Okta has: then its
@@ -262,7 +286,7 @@ func (s *session) checkSearchable(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if len(rows) == 0 {
+	if !slices.ContainsFunc(rows, func(r okta.User) bool { return r.ID == id }) {
 		return &okta.Error{
 			Kind: okta.RetryLater, Method: http.MethodGet, Endpoint: "/api/v1/users", ObjectID: id,
 			Err: errors.New("the search does not know a user whom Okta has, so it cannot say who is out of scope"),

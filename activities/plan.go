@@ -48,6 +48,9 @@ func (a *Activities) plan(ctx context.Context, name string, def *connector.Defin
 		if len(changed) > 0 {
 			return p, permanentf(ErrDefinition, "the definition of connector %q has changed since its deletes were held (%s): run a Full, which decides anew", name, strings.Join(changed, ", "))
 		}
+		if hold != nil && (!p.Users && hold.Deletes[mesh.User] > 0 || !p.Groups && hold.Deletes[mesh.Group] > 0 || !p.Memberships && hold.Deletes[mesh.GroupMember] > 0) {
+			return p, permanentf(ErrDefinition, "connector %q no longer imports what its held deletes are about: turn the pass on again, or reject the deletes", name)
+		}
 		return p, nil
 	}
 	text, err := a.store.RawWatermark(ctx, name)
@@ -74,6 +77,7 @@ func (a *Activities) plan(ctx context.Context, name string, def *connector.Defin
 	}
 	p.Mode = ModeDelta
 	p.since(w)
+	p.probe()
 	return p, nil
 }
 
@@ -97,6 +101,19 @@ func (p *Plan) since(w mesh.Watermark) {
 		p.Note = `users in full: the watermark has no "u"`
 	case groups:
 		p.Note = `groups in full: the watermark has no "g"`
+	}
+}
+
+// probe chooses the type whose mark is the older one. A delta makes one such call at
+// most, so that the types take turns; the mark of one that showed nothing and was not
+// probed does not move, and nothing is skipped (design.md §4, "empty is never success").
+func (p *Plan) probe() {
+	users, groups := p.ReadsUsers() && p.UsersSince != nil, p.ReadsGroups() && p.GroupsSince != nil
+	switch {
+	case users && (!groups || !p.UsersSince.After(*p.GroupsSince)):
+		p.Probe = mesh.User
+	case groups:
+		p.Probe = mesh.Group
 	}
 }
 

@@ -74,7 +74,7 @@ func (a *Activities) planOf(ctx context.Context, name string, in BeginInput) (*c
 func (a *Activities) begin(ctx context.Context, b mesh.BeginRun) (mesh.Fence, error) {
 	fence, err := a.store.Begin(ctx, b)
 	held, ok := errors.AsType[*mesh.LeaseHeldError](err)
-	if !ok || held.Waiting || a.closed == nil || !a.closed(ctx, held.Namespace, held.WorkflowID, held.RunID) {
+	if !ok || a.closed == nil || !a.closed(ctx, held.Namespace, held.WorkflowID, held.RunID) {
 		return fence, err
 	}
 	b.Closed = held.RunID

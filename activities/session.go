@@ -34,6 +34,8 @@ type session struct {
 	calls atomic.Int64  // not yet recorded in the mesh
 	cost  Cost
 	beat  *heart
+	// searchable are users whom search showed without the filter, of the batch in hand.
+	searchable map[string]bool
 }
 
 // open loads the definition, resolves the token and builds the client. The caller

@@ -23,7 +23,10 @@ type SweepInput struct {
 func (a *Activities) StageSweep(ctx context.Context, in SweepInput) (*SweepResult, error) {
 	if in.Plan.Mode == ModeApproval {
 		n, err := a.store.StageHold(ctx, in.Fence, in.Hold)
-		return &SweepResult{Users: n, Open: n > 0}, storeError(err)
+		if err != nil {
+			return nil, storeError(err)
+		}
+		return a.staged(ctx, in.Fence, &SweepResult{Users: n})
 	}
 	def, err := a.definition(ctx, in.Fence.Connector)
 	if err != nil {
@@ -48,7 +51,16 @@ func (a *Activities) StageSweep(ctx context.Context, in SweepInput) (*SweepResul
 			return nil, storeError(err)
 		}
 	}
-	open, err := a.store.Candidates(ctx, in.Fence, 1)
+	return a.staged(ctx, in.Fence, r)
+}
+
+// staged also stages who may hold or wait for an external id that is wanted, and says
+// whether there is anything to look up.
+func (a *Activities) staged(ctx context.Context, f Fence, r *SweepResult) (*SweepResult, error) {
+	if _, err := a.store.StageHolders(ctx, f); err != nil {
+		return nil, storeError(err)
+	}
+	open, err := a.store.Candidates(ctx, f, 1)
 	r.Open = len(open) > 0
 	return r, storeError(err)
 }

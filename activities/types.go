@@ -94,6 +94,9 @@ type Plan struct {
 	UsersInRanges bool `json:"usersInRanges,omitempty"`
 	// Watermark is what was stored when the run began; nil: none.
 	Watermark *Watermark `json:"watermark,omitempty"`
+	// Probe is the type of which a delta asks whether anything is listed at all, when it
+	// saw no change of it; the mark of the other type then stays where it is.
+	Probe ObjectType `json:"probe,omitempty"`
 	// HoldOpen says that a hold was open when the run began.
 	HoldOpen bool `json:"holdOpen,omitempty"`
 	// MaxInFlight is the most calls to Okta at one time.

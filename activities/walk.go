@@ -92,12 +92,23 @@ func (a *Activities) ReadUsers(ctx context.Context, in WalkInput) (*WalkResult, 
 		}
 	}
 	if result.Done && nobody && in.Plan.UsersSince != nil {
-		if result.Done, err = s.probe(ctx, mesh.User); err != nil {
+		if err := s.sawNothing(ctx, mesh.User, in.Plan, result); err != nil {
 			return nil, err
 		}
 	}
 	result.Cost = s.spent()
 	return result, nil
+}
+
+// sawNothing believes an empty delta of a type only after a probe; without one its mark
+// stays.
+func (s *session) sawNothing(ctx context.Context, typ mesh.ObjectType, plan Plan, r *WalkResult) (err error) {
+	if plan.Probe == typ {
+		r.Done, err = s.probe(ctx, typ)
+		return err
+	}
+	r.Mark = nil
+	return nil
 }
 
 // probe makes sure that a delta which saw nobody had not just lost the right to see: a
@@ -204,9 +215,8 @@ func (a *Activities) ReadGroups(ctx context.Context, in WalkInput) (*WalkResult,
 		result.Page, result.Seen = p.Page, p.Seen
 		result.Done, result.Mark, result.Queued = p.Done, mark(p), p.Queued
 	}
-	// Where users are read, they are asked whether anything is listed at all.
-	if result.Done && result.Seen == 0 && in.Plan.GroupsSince != nil && !in.Plan.ReadsUsers() {
-		if result.Done, err = s.probe(ctx, mesh.Group); err != nil {
+	if result.Done && result.Seen == 0 && in.Plan.GroupsSince != nil {
+		if err := s.sawNothing(ctx, mesh.Group, in.Plan, result); err != nil {
 			return nil, err
 		}
 	}

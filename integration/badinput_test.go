@@ -24,7 +24,7 @@ func answer(f func(w http.ResponseWriter, r *http.Request)) func(http.ResponseWr
 	}
 }
 
-func text(status int, contentType, body string) func(http.ResponseWriter, *http.Request) bool {
+func textAnswer(status int, contentType, body string) func(http.ResponseWriter, *http.Request) bool {
 	return answer(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		w.WriteHeader(status)
@@ -57,12 +57,12 @@ func TestBadInput(t *testing.T) {
 		want   []string
 	}{
 		{name: "wrong token", token: "wrong-token-canary", calls: -1, want: []string{"401", "E0000011", "Security", "starter secret set"}},
-		{name: "no permission", fault: text(403, "application/json", forbidden), calls: 1, want: []string{"403", "E0000006", "Read-Only Administrator"}},
+		{name: "no permission", fault: textAnswer(403, "application/json", forbidden), calls: 1, want: []string{"403", "E0000006", "Read-Only Administrator"}},
 		{name: "unknown host", config: map[string]any{"OrgDomain": "no-such-org.invalid", "InsecureLoopback": false}, calls: -1, want: []string{"OrgDomain", "no-such-org.invalid"}},
-		{name: "malformed JSON", fault: text(200, "application/json", `[{"id":`+"\x00"+`}]`), calls: 4, want: []string{"/api/v1/users", "3 retries"}},
-		{name: "HTML 502", fault: text(502, "text/html", "<html>Bad Gateway</html>"), calls: 4, want: []string{"502", "3 retries"}},
-		{name: "empty user list", fault: text(200, "application/json", "[]"), calls: 1, want: []string{"listed no users", "nothing was deleted"}},
-		{name: "user without a profile", fault: text(200, "application/json", `[`+oneUser+`,{"id":"00u2","status":"ACTIVE"}]`), calls: 1, want: []string{"00u2", "profile"}},
+		{name: "malformed JSON", fault: textAnswer(200, "application/json", `[{"id":`+"\x00"+`}]`), calls: 4, want: []string{"/api/v1/users", "3 retries"}},
+		{name: "HTML 502", fault: textAnswer(502, "text/html", "<html>Bad Gateway</html>"), calls: 4, want: []string{"502", "3 retries"}},
+		{name: "empty user list", fault: textAnswer(200, "application/json", "[]"), calls: 1, want: []string{"listed no users", "nothing was deleted"}},
+		{name: "user without a profile", fault: textAnswer(200, "application/json", `[`+oneUser+`,{"id":"00u2","status":"ACTIVE"}]`), calls: 1, want: []string{"00u2", "profile"}},
 		{name: "next link to another host", fault: link("https://evil.example/api/v1/users?after=1"), calls: 1, want: []string{"evil.example"}},
 		{name: "next link that repeats itself", fault: link("http://HOST/api/v1/users?limit=200"), calls: -1, want: []string{"repeats"}},
 		{name: "half a response", fault: answer(func(w http.ResponseWriter, _ *http.Request) {

@@ -37,7 +37,7 @@ func TestKilledWorkerLosesNothing(t *testing.T) {
 	}
 	row := w.wait(runID)
 	require.Equal(t, "Completed", row.Outcome, row.Error)
-	recordHistory(w, runID, "resumed")
+	recordRun(w, runID, "resumed")
 
 	total := w.sim.Stats().Total
 	t.Logf("calls: %d undisturbed, %d with %d kills", calmRow.APICalls, total, kills)
@@ -108,7 +108,7 @@ func TestCancelStopsAfterThePagesInHand(t *testing.T) {
 	for _, c := range w.changes(0) {
 		require.Equal(t, "Add", c.Op)
 	}
-	recordHistory(w, runID, "cancelled")
+	recordRun(w, runID, "cancelled")
 
 	r := w.starter("", "cancel", runID)
 	require.Equal(t, 1, r.Code, "a run that has ended cannot be cancelled: %s", r.Stderr)

@@ -86,6 +86,6 @@ type CollisionError struct {
 }
 
 func (e *CollisionError) Error() string {
-	return fmt.Sprintf("two live %ss share one external id: %s and %s; set ExternalIdAttribute to \"id\" or change one of them in Okta",
+	return fmt.Sprintf("two live %ss share one external id: Okta has both %s and %s; change the login of one of them in Okta, or set ExternalIdAttribute to \"id\"",
 		e.Type, e.OktaIDs[0], e.OktaIDs[1])
 }

@@ -58,6 +58,9 @@ func (t *tx) decide(ctx context.Context, scope Scope, limits *DeleteLimits) erro
 	if err := g.objects(ctx, User); err != nil {
 		return err
 	}
+	if err := g.wait(ctx); err != nil {
+		return err
+	}
 	return g.edges(ctx)
 }
 
@@ -68,6 +71,7 @@ func (t *tx) undecide(ctx context.Context) error {
 	}
 	for _, q := range []string{
 		`UPDATE im_staged SET kind = 'delete' WHERE run_key = ? AND kind = 'held'`,
+		`UPDATE im_staged SET looked_up = 0 WHERE run_key = ? AND looked_up >= 4`,
 		`DELETE FROM im_staged_edges WHERE run_key = ?`,
 		`UPDATE im_run_counts SET decided = guarded, held = 0 WHERE run_key = ?`,
 	} {

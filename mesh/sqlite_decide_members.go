@@ -37,8 +37,9 @@ func (g *guards) members(ctx context.Context) error {
 		SELECT :run, o.key, 'add', 'User', 2, o.external_id, o.external_fold, o.attributes, o.hash, o.stamp `
 	const seenOutside = ` FROM im_seen s CROSS JOIN im_objects x INDEXED BY im_objects_state ON x.key = s.key AND x.state = 'outside'
 		CROSS JOIN im_objects o ON o.key = x.key`
-	if !g.scope.UsersInGroupsOnly {
-		_, err := g.exec(ctx, come+seenOutside+` WHERE s.run_key = :run`, sql.Named("run", g.run))
+	if !g.scope.UsersInGroupsOnly { // then who is outside waits for his external id, see wait
+		_, err := g.exec(ctx, come+` FROM im_objects o INDEXED BY im_objects_outside WHERE o.connector_key = :conn AND o.state = 'outside'`,
+			sql.Named("run", g.run), sql.Named("conn", g.conn))
 		return err
 	}
 	if _, err := g.exec(ctx, come+edgesOfDirtyGroups+`
@@ -47,6 +48,10 @@ func (g *guards) members(ctx context.Context) error {
 		return err
 	}
 	if _, err := g.exec(ctx, come+seenOutside+` WHERE s.run_key = :run AND `+memberOfSome, args...); err != nil {
+		return err
+	}
+	if _, err := g.exec(ctx, come+` FROM im_objects x INDEXED BY im_objects_waiting CROSS JOIN im_objects o ON o.key = x.key
+		WHERE x.connector_key = :conn AND x.reason = 'waiting' AND x.state = 'outside' AND `+memberOfSome, args...); err != nil {
 		return err
 	}
 	return g.leavers(ctx, args)

@@ -125,11 +125,12 @@ func (w *objectWriter) writeObject(ctx context.Context, id objectID, s *objectSt
 		INSERT INTO im_objects (key, connector_key, type, external_id, external_fold, attributes, hash, stamp, state, created_at, updated_at)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)
 		ON CONFLICT (key) DO UPDATE SET external_id = ?4, external_fold = ?5, attributes = ?6, hash = ?7, stamp = ?8,
-			state = ?9, reason = '', updated_at = ?10`,
+			state = ?9, reason = '', wants = '', updated_at = ?10`,
 		s.key, w.conn, id.typ, s.external, fold, string(s.attrs), s.hash, s.stamp, state, w.now); err != nil {
 		return err
 	}
-	if !s.revived && !s.entered || !s.exists || id.typ != User {
+	// Of a user without a row there is no mark to clear, unless his groups decide about him.
+	if !s.revived && !s.entered || !s.exists && !w.membersOnly || id.typ != User {
 		return nil
 	}
 	return w.forgetDeprovisioned(ctx, s.key)

@@ -105,6 +105,9 @@ func (t *tx) commitHold(ctx context.Context, c CommitRun) (outcome Outcome, err 
 	if v.approval() {
 		return Completed, t.closeCarriedOut(ctx, v)
 	}
+	if err := t.dropRefused(ctx, v); err != nil {
+		return "", err
+	}
 	full := c.fullTypes()
 	types, err := jsonArg(full)
 	if err != nil {
@@ -134,6 +137,11 @@ func (t *tx) commitHold(ctx context.Context, c CommitRun) (outcome Outcome, err 
 			return "", err
 		}
 	}
+	if again { // its time begins anew
+		if _, err := t.exec(ctx, `UPDATE im_holds SET expires_at = max(expires_at, ?) WHERE key = ?`, t.now+c.HoldTimeLimit.Milliseconds(), v.open); err != nil {
+			return "", err
+		}
+	}
 	if left == 0 {
 		_, err := t.exec(ctx, `UPDATE im_holds SET state = 'Replaced', changed_at = ? WHERE key = ?`, t.now, v.open)
 		return Completed, err
@@ -142,6 +150,24 @@ func (t *tx) commitHold(ctx context.Context, c CommitRun) (outcome Outcome, err 
 		return HeldDeletes, nil
 	}
 	return Completed, nil
+}
+
+// dropRefused leaves alone what an operator has refused since the run decided.
+func (t *tx) dropRefused(ctx context.Context, v holdView) error {
+	if v.closed == 0 || v.full() {
+		return nil
+	}
+	for _, q := range []string{
+		`DELETE FROM im_staged AS s WHERE s.run_key = :run AND s.kind = 'held' AND EXISTS (
+			SELECT 1 FROM im_held h WHERE h.hold_key = :closed AND h.key = s.key AND h.member_key = 0 AND h.stamp = ` + stagedStamp + `)`,
+		`DELETE FROM im_staged_edges AS s WHERE s.run_key = :run AND EXISTS (
+			SELECT 1 FROM im_held h WHERE h.hold_key = :closed AND h.key = s.group_key AND h.member_key = s.member_key)`,
+	} {
+		if _, err := t.exec(ctx, q, sql.Named("run", t.run), sql.Named("closed", v.closed)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fullTypes are the types that the run walked in full.

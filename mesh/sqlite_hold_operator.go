@@ -48,8 +48,13 @@ func (s *SQLite) atConnector(ctx context.Context, connector string, fn func(t *t
 func (s *SQLite) ApproveHold(ctx context.Context, connector, holdRun, by string) error {
 	return s.atConnector(ctx, connector, func(t *tx) error {
 		h, err := t.openHold(ctx, connector, holdRun)
-		if err != nil || h.approved {
+		if err != nil {
 			return err
+		}
+		if h.approved { // by whom it is being carried out stays
+			if carried, err := t.carriedOut(ctx); err != nil || carried != "" {
+				return err
+			}
 		}
 		_, err = t.exec(ctx, `UPDATE im_holds SET decided_by = ?, decided_at = ? WHERE key = ?`, by, t.now, h.key)
 		return err
@@ -71,14 +76,11 @@ func (s *SQLite) CloseHold(ctx context.Context, connector, holdRun string, state
 			return err
 		}
 		if h.approved {
-			var run string
-			carried, err := first(ctx, t, []any{&run}, `
-				SELECT c.lease_run FROM im_connectors c JOIN im_runs r ON r.run_id = c.lease_run
-				WHERE c.key = ? AND c.lease_until > ? AND r.mode = 'Approval'`, t.conn, t.now)
+			run, err := t.carriedOut(ctx)
 			if err != nil {
 				return err
 			}
-			if carried {
+			if run != "" {
 				return &ConflictError{fmt.Sprintf("run %s is carrying out the approval of these deletes: wait for its end", run)}
 			}
 		}
@@ -95,6 +97,22 @@ func (s *SQLite) CloseHold(ctx context.Context, connector, holdRun string, state
 		_, err = t.exec(ctx, `UPDATE im_holds SET state = ?1, decided_by = ?2, decided_at = ?3, changed_at = ?3 WHERE key = ?4`, state, by, t.now, h.key)
 		return err
 	})
+}
+
+// carriedOut is the run that carries out an approval now, "" when none does.
+func (t *tx) carriedOut(ctx context.Context) (run string, err error) {
+	_, err = first(ctx, t, []any{&run}, `
+		SELECT c.lease_run FROM im_connectors c JOIN im_runs r ON r.run_id = c.lease_run
+		WHERE c.key = ? AND c.lease_until > ? AND r.mode = 'Approval'`, t.conn, t.now)
+	return run, err
+}
+
+// forgetApproval takes back the approval that a run could not carry out: somebody has
+// to approve again.
+func (t *tx) forgetApproval(ctx context.Context) error {
+	_, err := t.exec(ctx, `UPDATE im_holds SET decided_by = '', decided_at = NULL WHERE connector_key = ? AND state = 'Open'
+		AND EXISTS (SELECT 1 FROM im_runs r WHERE r.key = ? AND r.mode = 'Approval')`, t.conn, t.run)
+	return err
 }
 
 // closedBefore says whether the connector's last hold was closed in this way already:

@@ -7,10 +7,11 @@ import (
 )
 
 // settleHeld writes what is new of held users whom Okta shows as deprovisioned: only
-// their removal waits (design.md §4). It returns how many staged rows it took. The
-// external id stays, whatever the answer says: a rename is a removal too.
+// their removal waits (design.md §4). So it does with renames that wait for an external
+// id. It returns how many staged rows it took. The external id stays, whatever the
+// answer says: a rename is a removal too.
 func (t *tx) settleHeld(ctx context.Context) (int, error) {
-	rows, err := t.stagedRows(ctx, `d.kind = 'held' AND d.reason = 'deprovisioned' AND d.attributes <> ''`, t.store.settleChunk)
+	rows, err := t.stagedRows(ctx, `(d.kind = 'held' AND d.reason = 'deprovisioned' AND d.attributes <> '' OR d.kind = 'rename' AND d.looked_up = 4)`, t.store.settleChunk)
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
@@ -18,7 +19,14 @@ func (t *tx) settleHeld(ctx context.Context) (int, error) {
 	counts := map[ObjectType]Counts{}
 	for _, r := range rows {
 		// The row stays staged, without what has been taken from it.
-		if _, err := t.exec(ctx, `UPDATE im_staged SET attributes = '' WHERE run_key = ? AND key = ?`, t.run, r.key); err != nil {
+		taken := `UPDATE im_staged SET attributes = '' WHERE run_key = ? AND key = ?`
+		if r.kind == stagedRename {
+			taken = `UPDATE im_staged SET looked_up = 5 WHERE run_key = ? AND key = ?`
+			if _, err := t.exec(ctx, `UPDATE im_objects SET wants = ? WHERE key = ?`, r.payload.ExternalID, r.key); err != nil {
+				return 0, err
+			}
+		}
+		if _, err := t.exec(ctx, taken, t.run, r.key); err != nil {
 			return 0, err
 		}
 		if !r.live {

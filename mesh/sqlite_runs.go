@@ -41,6 +41,9 @@ func (t *tx) commit(ctx context.Context, c CommitRun) error {
 	if err != nil {
 		return err
 	}
+	if err := t.noteWaiting(ctx); err != nil {
+		return err
+	}
 	if err := t.moveWatermark(ctx, c); err != nil {
 		return err
 	}
@@ -108,6 +111,9 @@ func (s *SQLite) End(ctx context.Context, runID string, outcome Outcome, message
 		}
 		if open {
 			if err := t.endRun(ctx, outcome, message); err != nil {
+				return err
+			}
+			if err := t.forgetApproval(ctx); err != nil {
 				return err
 			}
 		}

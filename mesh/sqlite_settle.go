@@ -205,10 +205,10 @@ func (t *tx) voidEvidence(ctx context.Context, r stagedRow) error {
 // transaction unless there are more than settleChunk of them.
 func (t *tx) settleAdds(ctx context.Context) (int, error) {
 	var waiting int
-	if _, err := first(ctx, t, []any{&waiting}, `SELECT count(*) FROM im_staged WHERE run_key = ? AND kind IN ('add', 'rename')`, t.run); err != nil || waiting == 0 {
+	if _, err := first(ctx, t, []any{&waiting}, `SELECT count(*) FROM im_staged WHERE run_key = ? AND kind IN ('add', 'rename') AND looked_up < 4`, t.run); err != nil || waiting == 0 {
 		return 0, err
 	}
-	renames, err := t.stagedRows(ctx, `d.kind = 'rename' AND o.state = 'live'`, t.store.settleChunk)
+	renames, err := t.stagedRows(ctx, `d.kind = 'rename' AND d.looked_up < 4 AND o.state = 'live'`, t.store.settleChunk)
 	if err != nil {
 		return 0, err
 	}
@@ -219,7 +219,7 @@ func (t *tx) settleAdds(ctx context.Context) (int, error) {
 		}
 		written = len(renames)
 	}
-	adds, err := t.stagedRows(ctx, `d.kind IN ('add', 'rename')`, t.store.settleChunk)
+	adds, err := t.stagedRows(ctx, `d.kind IN ('add', 'rename') AND d.looked_up < 4`, t.store.settleChunk)
 	if err != nil {
 		return 0, err
 	}

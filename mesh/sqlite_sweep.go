@@ -64,6 +64,40 @@ func (t *tx) dirtyCandidates(ctx context.Context, typ ObjectType) (int, error) {
 	return len(sides), t.markDirty(ctx, sides)
 }
 
+// StageHolders implements [Writer].
+func (s *SQLite) StageHolders(ctx context.Context, f Fence) (candidates int, err error) {
+	err = s.fenced(ctx, f, func(t *tx) error {
+		if err := t.unsettle(ctx); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, `
+			INSERT INTO im_staged (run_key, key, kind, type)
+			SELECT DISTINCT ?1, o.key, 'delete', o.type FROM im_staged a
+			CROSS JOIN im_objects o INDEXED BY im_objects_fold
+				ON o.connector_key = ?2 AND o.type = a.type AND o.external_fold = a.external_fold AND o.state = 'live' AND o.key <> a.key
+			WHERE a.run_key = ?1 AND a.kind IN ('add', 'rename')
+			AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = o.key)
+			ON CONFLICT (run_key, key) DO NOTHING`, t.run, t.conn); err != nil {
+			return err
+		}
+		// Who has waited outside for an id that may be free now is asked for as well.
+		if _, err := t.exec(ctx, `
+			INSERT INTO im_staged (run_key, key, kind, type)
+			SELECT ?1, w.key, 'delete', w.type FROM im_objects w INDEXED BY im_objects_waiting
+			WHERE w.connector_key = ?2 AND w.reason = 'waiting' AND w.state = 'outside'
+			AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = w.key)
+			AND NOT EXISTS (SELECT 1 FROM im_objects o INDEXED BY im_objects_fold
+				WHERE o.connector_key = ?2 AND o.type = w.type AND o.external_fold = w.external_fold AND o.state = 'live'
+				AND NOT EXISTS (SELECT 1 FROM im_staged d WHERE d.run_key = ?1 AND d.key = o.key))
+			ON CONFLICT (run_key, key) DO NOTHING`, t.run, t.conn); err != nil {
+			return err
+		}
+		candidates, err = t.dirtyCandidates(ctx, User)
+		return err
+	})
+	return candidates, err
+}
+
 // StageChanged implements [Writer]. Users outside are asked too: one who has left the
 // scope must not come in with a group.
 func (s *SQLite) StageChanged(ctx context.Context, f Fence) (candidates int, err error) {
@@ -131,7 +165,11 @@ func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignor
 			if err != nil {
 				return err
 			}
-			if unstaged > 0 {
+			var stays bool
+			if _, err := first(ctx, t, []any{&stays}, `SELECT count(*) > 0 FROM im_objects WHERE key = ? AND state = 'outside'`, key); err != nil {
+				return err
+			}
+			if unstaged > 0 && !stays { // no listing missed whom the mesh does not hold
 				if err := t.countAcquitted(ctx, v.Type); err != nil {
 					return err
 				}
@@ -142,10 +180,6 @@ func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignor
 			}
 			o := *v.Found
 			o.Type, o.OktaID = v.Type, v.OktaID
-			var stays bool
-			if _, err := first(ctx, t, []any{&stays}, `SELECT count(*) > 0 FROM im_objects WHERE key = ? AND state = 'outside'`, key); err != nil {
-				return err
-			}
 			if stays {
 				outside = append(outside, o)
 			} else {
@@ -221,14 +255,14 @@ func (t *tx) checkExternalIDs(ctx context.Context) error {
 	var c CollisionError
 	found, err := first(ctx, t, []any{&c.Type, &c.ExternalID, &c.OktaIDs[0], &c.OktaIDs[1]}, `
 		WITH wanted AS MATERIALIZED (
-			SELECT key, type, external_id, external_fold FROM im_staged WHERE run_key = ?1 AND kind IN ('add', 'rename')),
+			SELECT key, type, external_id, external_fold FROM im_staged WHERE run_key = ?1 AND kind IN ('add', 'rename') AND looked_up < 4),
 		clash AS (
 			SELECT a.type, a.external_id, a.key AS one, b.key AS two FROM wanted a JOIN wanted b
 				ON b.type = a.type AND b.external_fold = a.external_fold AND b.key > a.key
 			UNION ALL
 			SELECT a.type, a.external_id, a.key, o.key FROM wanted a CROSS JOIN im_objects o INDEXED BY im_objects_fold
 				ON o.connector_key = ?2 AND o.type = a.type AND o.external_fold = a.external_fold AND o.state = 'live' AND o.key <> a.key
-			WHERE NOT EXISTS (SELECT 1 FROM im_staged d WHERE d.run_key = ?1 AND d.key = o.key AND d.kind <> 'held'))
+			WHERE NOT EXISTS (SELECT 1 FROM im_staged d WHERE d.run_key = ?1 AND d.key = o.key AND d.kind <> 'held' AND d.looked_up < 4))
 		SELECT c.type, c.external_id, min(x.okta_id, y.okta_id) AS low, max(x.okta_id, y.okta_id) FROM clash c
 		JOIN im_ids x ON x.key = c.one JOIN im_ids y ON y.key = c.two
 		ORDER BY c.type, c.external_id, low LIMIT 1`, t.run, t.conn)

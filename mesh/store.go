@@ -257,6 +257,11 @@ type Writer interface {
 	// StageChanged stages every live user whom a page with Changed named and whom no
 	// other page of the run showed: he may have left the scope of UserSearchFilter.
 	StageChanged(ctx context.Context, f Fence) (candidates int, err error)
+	// StageHolders stages every live object that holds an external id which something
+	// staged by this run wants, and that this run has not seen: a login that went to
+	// somebody else tells that its holder may be gone. It also stages those who waited for
+	// an id that a hold kept and that may be free now.
+	StageHolders(ctx context.Context, f Fence) (candidates int, err error)
 	// StageHold stages what the open hold keeps back, to be looked up again: the run
 	// carries out an approval of the hold as run holdRun left it. A [*ConflictError] when
 	// the hold is another by now or was not approved.

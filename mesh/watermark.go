@@ -79,7 +79,7 @@ func ParseWatermark(text string) (Watermark, error) {
 		}
 	}
 	if err != nil {
-		return Watermark{}, fmt.Errorf("malformed watermark %q: %w; correct it in im_watermarks, or start a Full run, which replaces it", text, err)
+		return Watermark{}, fmt.Errorf("malformed watermark %q: %w; correct it with `starter watermark set` or in im_watermarks, or start a Full run, which replaces it", text, err)
 	}
 	return w, nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -32,15 +33,26 @@ func (r *pass) phase(ctx workflow.Context, p Phase) {
 	r.details(ctx)
 }
 
+// completed notes what a run that ended without an error did.
+func (r *pass) completed(ctx workflow.Context, result *ImportResult) {
+	r.st.Progress.Counts, r.st.Progress.NewWatermark = result.Counts, result.Watermark
+	r.ended(ctx, string(result.Outcome), "")
+}
+
 // ended notes how the run ended, for the query, the Web UI and searches.
 func (r *pass) ended(ctx workflow.Context, outcome, message string) {
 	r.st.Progress.Outcome, r.st.Progress.Error = outcome, message
 	r.phase(ctx, Ended)
+	outcomeIs(ctx, r.log, outcome)
+}
+
+// outcomeIs makes the end of a workflow a search attribute, where the server knows it.
+func outcomeIs(ctx workflow.Context, logger log.Logger, outcome string) {
 	if _, known := workflow.GetTypedSearchAttributes(ctx).GetKeyword(OutcomeAttribute); !known {
 		return
 	}
 	if err := workflow.UpsertTypedSearchAttributes(ctx, OutcomeAttribute.ValueSet(outcome)); err != nil {
-		r.log.Warn("The outcome could not be made a search attribute", "error", err)
+		logger.Warn("The outcome could not be made a search attribute", "error", err)
 	}
 }
 
@@ -56,7 +68,7 @@ func (r *pass) mode(ctx workflow.Context) {
 
 // childOptions are the options of a child workflow, which carries the run's search
 // attributes where the server knows them.
-func (r *pass) childOptions(ctx workflow.Context, id, summary string) workflow.ChildWorkflowOptions {
+func (r *pass) childOptions(ctx workflow.Context, id, mode, summary string) workflow.ChildWorkflowOptions {
 	o := workflow.ChildWorkflowOptions{
 		WorkflowID:          id,
 		StaticSummary:       summary,
@@ -67,7 +79,7 @@ func (r *pass) childOptions(ctx workflow.Context, id, summary string) workflow.C
 	if _, ok := known.GetKeyword(ConnectorAttribute); ok {
 		o.TypedSearchAttributes = temporal.NewSearchAttributes(
 			ConnectorAttribute.ValueSet(r.st.Progress.Connector),
-			ModeAttribute.ValueSet(string(r.st.Progress.Mode)),
+			ModeAttribute.ValueSet(mode),
 			OutcomeAttribute.ValueSet(Running))
 	}
 	return o
@@ -116,6 +128,18 @@ func (r *pass) details(ctx workflow.Context) {
 		}
 	}
 	fmt.Fprintf(&b, "- calls to Okta: %d, waits for the rate limit: %d\n", p.APICalls, p.Waits)
+	for _, typ := range activities.ObjectTypes {
+		if c := p.Counts[typ]; c.Added+c.Updated+c.Deleted > 0 {
+			fmt.Fprintf(&b, "- %s: %d added, %d updated, %d deleted\n", typ, c.Added, c.Updated, c.Deleted)
+		}
+	}
+	if p.NewWatermark != nil {
+		fmt.Fprintf(&b, "- watermark: `%s`\n", p.NewWatermark)
+	}
+	if p.Outcome == string(activities.HeldDeletes) && !p.DryRun {
+		fmt.Fprintf(&b, "\nThe workflow `%s` holds the deletes: look at them with `starter status %s`, answer with `starter approve %[3]s` or `starter reject %[3]s`.\n",
+			HoldWorkflowID(p.Connector), p.Connector, p.RunID)
+	}
 	if p.Error != "" {
 		fmt.Fprintf(&b, "\n%s\n", p.Error)
 	}

@@ -52,6 +52,10 @@ type HoldResult struct {
 	At    time.Time `json:"at"`
 }
 
+// HoldMode is the mode of a [HoldWorkflow] as a search attribute; its outcome is one of
+// the ways in which a hold ends.
+const HoldMode = "Hold"
+
 // The ways in which a hold ends.
 const (
 	HoldApproved = "Approved"
@@ -136,6 +140,7 @@ func (r *holdRun) run(ctx workflow.Context) (*HoldResult, error) {
 		}
 	}
 	r.details(ctx)
+	outcomeIs(ctx, r.log, r.result.State)
 	// An answer that has been accepted is still given.
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return nil, err
@@ -171,7 +176,7 @@ func (r *holdRun) wait(ctx workflow.Context) (timedOut bool, _ error) {
 	}
 	timer, cancel := workflow.WithCancel(ctx)
 	defer cancel()
-	over := workflow.NewTimer(timer, left)
+	over := workflow.NewTimerWithOptions(timer, left, workflow.TimerOptions{Summary: "until the hold expires"})
 	err := workflow.Await(ctx, func() bool {
 		return over.IsReady() || changes.Len() > 0 || r.approval != nil || r.result != nil
 	})
@@ -325,6 +330,9 @@ func (r *holdRun) details(ctx workflow.Context) {
 	}
 	for _, reason := range r.hold.Reasons {
 		fmt.Fprintf(&b, "- %s\n", reason)
+	}
+	if n := len(r.hold.Sample); n > 0 {
+		fmt.Fprintf(&b, "\nThe first %d, by Okta's ids:\n\n", n)
 	}
 	for _, s := range r.hold.Sample {
 		fmt.Fprintf(&b, "- `%s`\n", s)

@@ -24,7 +24,7 @@ func (r *importRun) holds(ctx workflow.Context, open, changed bool) {
 	id := HoldWorkflowID(r.in.Connector)
 	for range holdTries {
 		if open {
-			o := r.childOptions(ctx, id, "deletes held back, waiting for an operator")
+			o := r.childOptions(ctx, id, HoldMode, "deletes held back, waiting for an operator")
 			o.ParentClosePolicy = enums.PARENT_CLOSE_POLICY_ABANDON
 			err := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), HoldWorkflow, HoldInput{Connector: r.in.Connector}).
 				GetChildWorkflowExecution().Get(ctx, nil)

@@ -75,7 +75,7 @@ func (r *importRun) run(ctx workflow.Context) (*ImportResult, error) {
 	} else {
 		r.holds(ctx, result.HoldOpen, result.HoldChanged)
 	}
-	r.ended(ctx, string(result.Outcome), "")
+	r.completed(ctx, result)
 	return result, nil
 }
 
@@ -149,7 +149,7 @@ func (r *importRun) began(ctx workflow.Context, b activities.BeginResult) {
 func (r *importRun) reconcile(ctx workflow.Context) (*ImportResult, error) {
 	r.st.Progress.Child = reconcileID(r.in.Connector, r.st)
 	r.phase(ctx, Reconciling)
-	ctx = workflow.WithChildOptions(ctx, r.childOptions(ctx, r.st.Progress.Child, "walk the whole org, sweep what is gone"))
+	ctx = workflow.WithChildOptions(ctx, r.childOptions(ctx, r.st.Progress.Child, string(Full), "walk the whole org, sweep what is gone"))
 	var done ReconcileResult
 	start := *r.st
 	start.Progress.Child, start.Progress.Phase = "", Reading

@@ -151,7 +151,7 @@ func (o *livingOrg) settledDelta(t *rapid.T) {
 	}
 	for key := range maps.Keys(got) {
 		if _, known := want[key]; !known {
-			require.True(t, o.excused(key), "after a delta the mesh still holds %s", key)
+			require.True(t, o.excused(key) || o.purged(key, got[key]), "after a delta the mesh still holds %s", key)
 		}
 	}
 }
@@ -257,6 +257,28 @@ func (o *livingOrg) want() map[string]map[string]any {
 	return want
 }
 
+// purged says whether Okta no longer knows a user of the mesh at all.
+func (o *livingOrg) purged(key string, attributes map[string]any) bool {
+	id, isUser := strings.CutPrefix(key, "User ")
+	if oktaID, ok := attributes["oktaId"].(string); ok {
+		id = oktaID
+	}
+	_, there := o.org.Truth().Users[id]
+	return isUser && !there
+}
+
+// excuse notes that no delta sees what became of a user, whom the mesh may know by an
+// earlier login.
+func (o *livingOrg) excuse(id string, u oktasim.TruthUser) {
+	o.unannounced[id] = true
+	o.unannounced[fmt.Sprint("User ", u.Profile["login"])] = true
+	for key, attributes := range o.live() {
+		if attributes["oktaId"] == id {
+			o.unannounced[key] = true
+		}
+	}
+}
+
 // excused says whether a delta may miss what key names.
 func (o *livingOrg) excused(key string) bool {
 	for id := range o.unannounced {
@@ -282,7 +304,7 @@ func (o *livingOrg) change(t *rapid.T) {
 	o.born++
 	var err error
 	what := rapid.SampledFrom([]string{
-		"hire", "edit", "edit", "deactivate", "reactivate", "suspend", "purge", "schema", "login",
+		"hire", "edit", "edit", "deactivate", "reactivate", "suspend", "purge", "takeover", "schema", "login",
 		"new group", "rename group", "drop group", "join", "join", "join", "leave", "leave", "empty",
 	}).Draw(t, "change")
 	switch what {
@@ -304,14 +326,38 @@ func (o *livingOrg) change(t *rapid.T) {
 	case "purge":
 		id := user()
 		if u, ok := o.org.Truth().Users[id]; ok {
-			o.unannounced[id] = true
-			o.unannounced[fmt.Sprint("User ", u.Profile["login"])] = true
+			o.excuse(id, u)
 			err = o.org.DeleteUser(id)
+		}
+	case "takeover": // a new user gets the login of one who was deleted
+		id := user()
+		u, ok := o.org.Truth().Users[id]
+		if !ok {
+			break
+		}
+		for range 2 { // the first one deactivates
+			if _, there := o.org.Truth().Users[id]; there {
+				_ = o.org.DeleteUser(id)
+			}
+		}
+		for key, attributes := range o.live() {
+			if attributes["oktaId"] == id && key != fmt.Sprint("User ", u.Profile["login"]) {
+				o.unannounced[key] = true
+			}
+		}
+		o.unannounced[id] = true
+		if rapid.Bool().Draw(t, "at once") {
+			o.clock.Advance(time.Second)
+		}
+		id, err = o.org.CreateUser(map[string]any{
+			"login": u.Profile["login"], "email": u.Profile["login"], "firstName": "Next", "lastName": "One", "title": "in",
+		}, true)
+		if o.only || err != nil || !o.matches(o.org.Truth().Users[id]) { // nobody takes the login over in the mesh
+			o.excuse(id, u)
 		}
 	case "schema":
 		for id, u := range o.org.Truth().Users {
-			o.unannounced[id] = true
-			o.unannounced[fmt.Sprint("User ", u.Profile["login"])] = true
+			o.excuse(id, u)
 		}
 		err = o.org.RemoveAttribute("title")
 	case "new group":
@@ -323,8 +369,7 @@ func (o *livingOrg) change(t *rapid.T) {
 		o.unannounced[id] = true
 		if o.only { // who was in it is out of scope, which nothing announces
 			for _, u := range o.org.MemberIDs(id) {
-				o.unannounced[u] = true
-				o.unannounced[fmt.Sprint("User ", o.org.Truth().Users[u].Profile["login"])] = true
+				o.excuse(u, o.org.Truth().Users[u])
 			}
 		}
 		err = o.org.DeleteGroup(id)

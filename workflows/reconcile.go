@@ -55,6 +55,6 @@ func (r *reconcileRun) run(ctx workflow.Context) (*ReconcileResult, error) {
 	case err != nil:
 		return nil, err // the parent records it
 	}
-	r.ended(ctx, string(result.Outcome), "")
+	r.completed(ctx, result)
 	return &ReconcileResult{Run: *result, Progress: r.st.Progress}, nil
 }

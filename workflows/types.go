@@ -118,8 +118,12 @@ type Progress struct {
 	Waits     int                           `json:"rateLimitWaits"`
 	WaitUntil *time.Time                    `json:"waitUntil,omitempty"` // set while a stream waits for the rate limit
 	Rates     []activities.Rate             `json:"rates,omitempty"`     // the newest state of each rate-limit bucket
-	Outcome   string                        `json:"outcome,omitempty"`
-	Error     string                        `json:"error,omitempty"`
+	// Counts is what the run did, once it has ended; NewWatermark what it left.
+	Counts       map[activities.ObjectType]activities.Counts `json:"counts,omitempty"`
+	NewWatermark *activities.Watermark                       `json:"newWatermark,omitempty"`
+
+	Outcome string `json:"outcome,omitempty"`
+	Error   string `json:"error,omitempty"`
 }
 
 // StreamProgress is how far the walk of one list is.

@@ -59,7 +59,8 @@ func StartDemo(ctx context.Context, o DemoOptions) (*Demo, error) {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
 	d := &Demo{Stack: &Stack{Bin: o.Bin, Dir: dir, Log: log}, log: log}
-	return d, d.start(ctx, o)
+	err = d.start(ctx, o)
+	return d, err
 }
 
 func (d *Demo) start(ctx context.Context, o DemoOptions) error {

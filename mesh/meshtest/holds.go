@@ -329,7 +329,7 @@ var holdTests = map[string]func(t *testing.T, b *bench){
 		require.Equal(t, r.id, b.hold().RunID)
 		b.checkFeed()
 	},
-	"AHeldObjectStillHoldsItsExternalID": func(t *testing.T, b *bench) {
+	"WhoWantsTheIDOfAHeldObjectWaits": func(t *testing.T, b *bench) {
 		var all []mesh.Object
 		for i := range 12 {
 			all = append(all, named(fmt.Sprintf("p%03d", i), fmt.Sprintf("p%d@x", i)))
@@ -344,9 +344,64 @@ var holdTests = map[string]func(t *testing.T, b *bench){
 		r = b.as("Delta").begin()
 		r.walk("users", append(left, named("new", "P0@x"))...)
 		require.NoError(t, b.store.CheckExternalIDs(b.ctx, r.fence))
-		r.decideBy(tenPercent)
+		row := r.guarded()
+		require.Equal(t, mesh.HeldDeletes, row.Outcome)
+		require.Contains(t, row.Note, "users who wait for an external id that a hold keeps: 1")
+		require.Len(t, r.feed(), 11, "the held ones' new status")
+		live, err := b.store.LiveCounts(b.ctx, b.name)
+		require.NoError(t, err)
+		require.Equal(t, 12, live[mesh.User], "the newcomer waits outside")
+		hold := b.hold().RunID
+
+		// A rename waits too, and with it the one who wants the old name of the renamed.
+		r = b.as("Delta").begin()
+		renamed := named("p011", "p1@x")
+		renamed.Attributes, renamed.Hash = []byte(`{"n":7}`), []byte("another")
+		r.walk("users", renamed, named("newer", "p11@x"))
+		require.Equal(t, mesh.Completed, r.guarded().Outcome)
+		require.Len(t, r.feed(), 1)
+		require.Contains(t, r.feed()[0], "Update User p11@x", "only the name waits")
+
+		require.NoError(t, b.store.ApproveHold(b.ctx, b.name, hold, "ann"))
+		verdicts := map[string]mesh.Reason{}
+		for _, o := range all[:11] {
+			verdicts[o.OktaID] = mesh.Deprovisioned
+		}
+		r, row = b.approved(verdicts)
+		require.Equal(t, mesh.Counts{Deleted: 12, Added: 3}, row.Counts[mesh.User])
+		require.Contains(t, r.feed(), "Add User P0@x")
+		require.Contains(t, r.feed(), "Delete User p11@x (renamed)")
+		require.Empty(t, row.Note)
+		b.checkFeed()
+		require.Equal(t, []string{"P0@x", "p11@x", "p1@x"}, b.objects(mesh.User))
+		b.checkFeed()
+	},
+	"AHolderThatNobodySawIsAskedFor": func(t *testing.T, b *bench) {
+		r := b.begin()
+		r.walk("users", named("u1", "ann@x"), named("u2", "bob@x"))
+		r.finish()
+		r = b.as("Delta").begin()
+		r.walk("users", named("u2", "bob@x"), named("u3", "ANN@x"))
+		for range 2 {
+			n, err := b.store.StageHolders(b.ctx, r.fence)
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+		}
+		found, err := b.store.Candidates(b.ctx, r.fence, 0)
+		require.NoError(t, err)
+		require.Equal(t, []mesh.Candidate{{Type: mesh.User, OktaID: "u1"}}, found)
+		require.NoError(t, b.store.Resolve(b.ctx, r.fence, []mesh.Verdict{{Type: mesh.User, OktaID: "u1", Reason: mesh.HardDeleted}}, nil, mesh.Calls{}))
+		r.finish()
+		require.Equal(t, []string{"Delete User ann@x (hard-deleted)", "Add User ANN@x"}, r.feed())
+
+		// One whom the run saw has the id: that is a collision.
+		r = b.begin()
+		r.walk("users", named("u2", "bob@x"), named("u4", "bob@x"))
+		n, err := b.store.StageHolders(b.ctx, r.fence)
+		require.NoError(t, err)
+		require.Zero(t, n)
 		var collision *mesh.CollisionError
 		require.ErrorAs(t, b.store.CheckExternalIDs(b.ctx, r.fence), &collision)
-		require.Equal(t, [2]string{"new", "p000"}, collision.OktaIDs)
+		b.checkFeed()
 	},
 }

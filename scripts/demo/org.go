@@ -1,145 +1,66 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"time"
+	"slices"
+
+	"github.com/identitymesh/okta-connector/internal/stack"
 )
 
-// token is the simulator's default; a real org's is never written down.
-const token = "oktasim-token" //nolint:gosec // not a secret
-
-// org is the simulated org, changed through Okta's own write endpoints.
-type org struct{ base string }
-
-type user struct {
-	ID      string         `json:"id"`
-	Status  string         `json:"status"`
-	Profile map[string]any `json:"profile"`
-}
-
-type group struct {
-	ID      string `json:"id"`
-	Type    string `json:"type"`
-	Profile struct {
-		Name string `json:"name"`
-	} `json:"profile"`
-}
-
-// step is one write; an empty what belongs to the step after it.
+// step is one write to the org; an empty what belongs to the step after it.
 type step struct {
 	what, method, path string
 	body               any
 }
 
-// change edits, suspends, deactivates and hard-deletes people, deletes a group, adds
-// and removes members, and tells what it did.
-func (o *org) change(ctx context.Context, tell func(string)) error {
-	var users []user
-	if err := o.call(ctx, http.MethodGet, `/api/v1/users?limit=200`, nil, &users); err != nil {
+// change does to the org what Okta announces: a profile is edited, people are
+// suspended, deactivated and hired into a group, somebody leaves one.
+func change(ctx context.Context, o *stack.Org, active []stack.OrgUser, tell func(string)) error {
+	joined, left, member, err := smallGroups(ctx, o)
+	if err != nil {
 		return err
 	}
-	var active []user
-	for _, u := range users {
-		if u.Status == "ACTIVE" {
-			active = append(active, u)
-		}
-	}
-	var groups []group
-	if err := o.call(ctx, http.MethodGet, "/api/v1/groups?limit=200&filter=type+eq+%22OKTA_GROUP%22", nil, &groups); err != nil {
-		return err
-	}
-	if len(active) < 6 || len(groups) < 3 {
-		return fmt.Errorf("the org is too small for the demo: %d active users, %d groups", len(active), len(groups))
-	}
-	deleted, joined, left := smallest(ctx, o, groups)
-	var members []user
-	if err := o.call(ctx, http.MethodGet, "/api/v1/groups/"+left.ID+"/users?limit=1", nil, &members); err != nil {
-		return err
-	}
-	steps := []step{
-		{"edited: " + name(active[0]) + " has a new title", http.MethodPost, "/api/v1/users/" + active[0].ID, map[string]any{"profile": map[string]any{"title": "Head of Demonstrations"}}},
-		{"suspended: " + name(active[1]), http.MethodPost, "/api/v1/users/" + active[1].ID + "/lifecycle/suspend", nil},
-		{"deactivated: " + name(active[2]), http.MethodPost, "/api/v1/users/" + active[2].ID + "/lifecycle/deactivate", nil},
-		{"", http.MethodDelete, "/api/v1/users/" + active[3].ID, nil},
-		{"hard-deleted: " + name(active[3]), http.MethodDelete, "/api/v1/users/" + active[3].ID, nil},
-		{"group deleted: " + deleted.Profile.Name, http.MethodDelete, "/api/v1/groups/" + deleted.ID, nil},
-		{"added to " + joined.Profile.Name + ": " + name(active[4]), http.MethodPut, "/api/v1/groups/" + joined.ID + "/users/" + active[4].ID, nil},
-	}
-	if len(members) > 0 {
-		steps = append(steps, step{"removed from " + left.Profile.Name + ": " + name(members[0]), http.MethodDelete, "/api/v1/groups/" + left.ID + "/users/" + members[0].ID, nil})
-	}
-	for _, s := range steps {
-		if err := o.call(ctx, s.method, s.path, s.body, nil); err != nil {
+	const users = "/api/v1/users/"
+	edited, suspended, deactivated, added := active[0], active[1], active[2], active[3]
+	for _, s := range []step{
+		{"edited: " + edited.Name() + " has a new title", http.MethodPost, users + edited.ID, map[string]any{"profile": map[string]any{"title": "Head of Demonstrations"}}},
+		{"suspended: " + suspended.Name(), http.MethodPost, users + suspended.ID + "/lifecycle/suspend", nil},
+		{"deactivated: " + deactivated.Name(), http.MethodPost, users + deactivated.ID + "/lifecycle/deactivate", nil},
+		{"added to " + joined.Profile.Name + ": " + added.Name(), http.MethodPut, "/api/v1/groups/" + joined.ID + "/users/" + added.ID, nil},
+		{"removed from " + left.Profile.Name + ": " + member.Name(), http.MethodDelete, "/api/v1/groups/" + left.ID + "/users/" + member.ID, nil},
+	} {
+		if err := o.Call(ctx, s.method, s.path, s.body, nil); err != nil {
 			return err
 		}
-		if s.what != "" {
-			tell(s.what)
-		}
+		tell(s.what)
 	}
 	return nil
 }
 
-// smallest picks three small groups that have members, so that the feed stays short.
-func smallest(ctx context.Context, o *org, groups []group) (deleted, joined, left group) {
-	var picked []group
+// smallGroups picks two small groups, so that the feed stays short, and somebody whom
+// the second can lose.
+func smallGroups(ctx context.Context, o *stack.Org) (joined, left stack.OrgGroup, member stack.OrgUser, err error) {
+	groups, err := o.Groups(ctx)
+	if err != nil {
+		return joined, left, member, err
+	}
 	for _, g := range groups {
-		var members []user
-		if err := o.call(ctx, http.MethodGet, "/api/v1/groups/"+g.ID+"/users?limit=7", nil, &members); err == nil && len(members) > 0 && len(members) < 7 {
-			picked = append(picked, g)
-		}
-		if len(picked) == 3 {
-			break
-		}
-	}
-	picked = append(picked, groups[:3]...)
-	return picked[0], picked[1], picked[2]
-}
-
-func name(u user) string {
-	return fmt.Sprintf("%v %v", u.Profile["firstName"], u.Profile["lastName"])
-}
-
-// call sends one request and decodes the answer into out, when not nil.
-func (o *org) call(ctx context.Context, method, path string, body, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	var payload io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
+		members, err := o.Members(ctx, g.ID, 7)
 		if err != nil {
-			return fmt.Errorf("encode the body of %s %s: %w", method, path, err)
+			return joined, left, member, err
 		}
-		payload = bytes.NewReader(b)
+		// A group that lists nobody is read once more before its edges go, and somebody
+		// who is DEPROVISIONED has no edge.
+		i := slices.IndexFunc(members, func(u stack.OrgUser) bool { return u.Status == "ACTIVE" })
+		switch {
+		case i < 0 || len(members) < 2 || len(members) > 6:
+		case joined.ID == "":
+			joined = g
+		default:
+			return joined, g, members[i], nil
+		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, o.base+path, payload)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	req.Header.Set("Authorization", "SSWS "+token)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end below
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	if resp.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, b)
-	}
-	if out == nil {
-		return nil
-	}
-	if err := json.Unmarshal(b, out); err != nil {
-		return fmt.Errorf("decode the answer of %s %s: %w", method, path, err)
-	}
-	return nil
+	return joined, left, member, fmt.Errorf("the org is too small for the demo: none of %d groups, or one, has 2 to 6 members", len(groups))
 }

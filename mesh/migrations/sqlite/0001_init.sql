@@ -88,6 +88,7 @@ CREATE TABLE im_objects (
     type          TEXT    NOT NULL,
     external_id   TEXT    NOT NULL,
     external_fold TEXT    NOT NULL,             -- equal for ids that collide
+    wants         TEXT    NOT NULL DEFAULT '',  -- the external id that it waits for
     attributes    TEXT    NOT NULL,
     hash          BLOB    NOT NULL,
     stamp         INTEGER NOT NULL DEFAULT 0,   -- Okta's; 0 unknown
@@ -99,6 +100,8 @@ CREATE TABLE im_objects (
 CREATE INDEX im_objects_external ON im_objects (connector_key, type, external_id);
 CREATE INDEX im_objects_state ON im_objects (key, state, reason); -- spares the settle the wide rows
 CREATE INDEX im_objects_outside ON im_objects (connector_key) WHERE state = 'outside';
+CREATE INDEX im_objects_wants ON im_objects (connector_key) WHERE wants <> '';
+CREATE INDEX im_objects_waiting ON im_objects (connector_key) WHERE reason = 'waiting'; -- outside until an external id is free
 CREATE INDEX im_objects_fold ON im_objects (connector_key, type, external_fold) WHERE state = 'live';
 
 -- Every pair that Okta listed. listed and deprovisioned are the evidence; live is
