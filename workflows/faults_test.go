@@ -385,3 +385,104 @@ func TestALoginOfAHeldUserGoesToASuccessor(t *testing.T) {
 		require.Equal(t, before, p.live())
 	}
 }
+
+// waiting is a connector by login with 20 held users, one of whose logins has gone to a
+// successor, who waits.
+func waiting(t *testing.T) (p *pipeline, login string) {
+	t.Helper()
+	p = imported(t, 50, 10, map[string]any{"ExternalIdAttribute": "login"})
+	old := p.org.UserIDsByStatus("ACTIVE")[:20]
+	for _, id := range old {
+		require.NoError(t, p.org.SetStatus(id, "DEPROVISIONED"))
+	}
+	p.must(workflows.Delta, mesh.HeldDeletes)
+	p.clock.Advance(15 * time.Minute)
+	login = successor(t, p, old[0])
+	p.clock.Advance(time.Minute)
+	r := p.must(workflows.Delta, mesh.Completed)
+	require.Contains(t, r.Note, "users who wait for an external id that a hold keeps: 1")
+	return p, login
+}
+
+// TestWhoWaitsIsLookedUpBeforeHeComesIn: he may be gone by then, and another may wait
+// for the same login.
+func TestWhoWaitsIsLookedUpBeforeHeComesIn(t *testing.T) {
+	t.Parallel()
+	for _, again := range []bool{false, true} {
+		p, login := waiting(t)
+		gone := p.org.UserIDByLogin(login)
+		want := ""
+		if again {
+			successor(t, p, gone)
+			want = p.org.UserIDByLogin(login)
+			p.clock.Advance(time.Minute)
+			p.must(workflows.Delta, mesh.Completed)
+		} else {
+			for range 2 {
+				if _, there := p.org.Truth().Users[gone]; there {
+					require.NoError(t, p.org.DeleteUser(gone))
+				}
+			}
+		}
+		p.approve()
+		user, there := p.live()["User "+login]
+		require.Equal(t, again, there)
+		if again {
+			require.Equal(t, want, user["oktaId"])
+		}
+		p.checkFeed(true)
+	}
+}
+
+// TestAnApprovalThatFailedIsForgotten: who approves the second time is recorded.
+func TestAnApprovalThatFailedIsForgotten(t *testing.T) {
+	t.Parallel()
+	p := imported(t, 120, 20, nil)
+	massDeletion(t, p, 40)
+	p.must(workflows.Full, mesh.HeldDeletes)
+	run := held(t, p).RunID
+	require.NoError(t, p.sim.SetFault(oktasim.Fault{Name: oktasim.FaultForbiddenLookup}))
+	require.NoError(t, p.store.ApproveHold(t.Context(), p.name, run, "alice"))
+	_, err := p.run(workflows.ImportInput{Mode: workflows.Approval, Hold: run})
+	require.Error(t, err)
+	require.Empty(t, held(t, p).ApprovedBy)
+	p.sim.ClearFaults()
+	require.NoError(t, p.store.ApproveHold(t.Context(), p.name, run, "bob"))
+	require.Equal(t, "bob", held(t, p).ApprovedBy)
+	_, err = p.run(workflows.ImportInput{Mode: workflows.Approval, Hold: run})
+	require.NoError(t, err)
+	require.Nil(t, held(t, p))
+}
+
+// TestAnApprovalOfAPassThatIsOff is refused: its objects would stay, and their edges go.
+func TestAnApprovalOfAPassThatIsOff(t *testing.T) {
+	t.Parallel()
+	p := imported(t, 120, 20, nil)
+	massDeletion(t, p, 40)
+	p.must(workflows.Full, mesh.HeldDeletes)
+	before := p.live()
+	p.define(map[string]any{"ImportUsers": false})
+	run := held(t, p).RunID
+	require.NoError(t, p.store.ApproveHold(t.Context(), p.name, run, "ann"))
+	_, err := p.run(workflows.ImportInput{Mode: workflows.Approval, Hold: run})
+	require.ErrorContains(t, err, "turn the pass on again, or reject the deletes")
+	require.Equal(t, before, p.live())
+}
+
+// TestARejectionDuringADelta is not undone by it.
+func TestARejectionDuringADelta(t *testing.T) {
+	t.Parallel()
+	p := imported(t, 50, 10, nil)
+	for _, id := range p.org.UserIDsByStatus("ACTIVE")[:20] {
+		require.NoError(t, p.org.SetStatus(id, "DEPROVISIONED"))
+	}
+	p.clock.Advance(time.Minute)
+	p.must(workflows.Delta, mesh.HeldDeletes)
+	run := held(t, p).RunID
+	p.clock.Advance(time.Minute) // the overlap shows them again
+	p.commit = func() {
+		require.NoError(t, p.store.CloseHold(t.Context(), p.name, run, mesh.HoldRejected, "ann"))
+	}
+	p.must(workflows.Delta, mesh.Completed)
+	require.Nil(t, held(t, p))
+}

@@ -42,6 +42,8 @@ type pipeline struct {
 	acts  *activities.Activities
 	// between is called before each request of a run.
 	between func()
+	// commit is called before a run commits.
+	commit func()
 }
 
 // pipelines numbers connectors and runs, which share a store.
@@ -160,6 +162,12 @@ func (p *pipeline) run(in workflows.ImportInput) (*workflows.ImportResult, error
 	env.OnActivity(p.acts.BeginRun, mock.Anything, mock.Anything).Return(func(ctx context.Context, in activities.BeginInput) (*activities.BeginResult, error) {
 		in.RunID, in.WorkflowID = id, "import-"+id
 		return p.acts.BeginRun(ctx, in)
+	})
+	env.OnActivity(p.acts.CommitRun, mock.Anything, mock.Anything).Return(func(ctx context.Context, in activities.CommitInput) (*activities.RunResult, error) {
+		if p.commit != nil {
+			p.commit()
+		}
+		return p.acts.CommitRun(ctx, in)
 	})
 	env.OnActivity(p.acts.EndRun, mock.Anything, mock.Anything).Return(func(ctx context.Context, in activities.EndInput) (*activities.EndResult, error) {
 		in.RunID = id
