@@ -7,24 +7,12 @@ import (
 // WriteMembers implements [Writer]. The page goes in as one JSON list and is
 // joined, never looped over: memberships are the bulk of an import.
 func (s *SQLite) WriteMembers(ctx context.Context, f Fence, p MemberPage) (Progress, error) {
-	var got Progress
-	err := s.fenced(ctx, f, func(t *tx) error {
-		prog, recorded, err := t.openPage(ctx, p.Page)
-		if err != nil {
+	return s.recordPage(ctx, f, p.Page, func(t *tx, prog *progress) error {
+		if err := t.closePage(ctx, prog, p.Page, len(p.Members), prog.HighWater); err != nil {
 			return err
 		}
-		if !recorded {
-			if err := t.closePage(ctx, prog, p.Page, len(p.Members), prog.HighWater); err != nil {
-				return err
-			}
-			if err := t.writeEvidence(ctx, prog, p); err != nil {
-				return err
-			}
-		}
-		got = prog.Progress
-		return nil
+		return t.writeEvidence(ctx, prog, p)
 	})
-	return got, err
 }
 
 func (t *tx) writeEvidence(ctx context.Context, prog *progress, p MemberPage) error {

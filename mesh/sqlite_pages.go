@@ -7,14 +7,18 @@ import (
 
 // WriteObjects implements [Writer].
 func (s *SQLite) WriteObjects(ctx context.Context, f Fence, p ObjectPage) (Progress, error) {
-	var got Progress
-	err := s.fenced(ctx, f, func(t *tx) error {
-		prog, recorded, err := t.openPage(ctx, p.Page)
+	return s.recordPage(ctx, f, p.Page, func(t *tx, prog *progress) error { return t.writePage(ctx, prog, p) })
+}
+
+// recordPage has a page written in one transaction, unless it was recorded before.
+func (s *SQLite) recordPage(ctx context.Context, f Fence, p Page, write func(t *tx, prog *progress) error) (got Progress, err error) {
+	err = s.fenced(ctx, f, func(t *tx) error {
+		prog, recorded, err := t.openPage(ctx, p)
 		if err != nil {
 			return err
 		}
 		if !recorded {
-			if err := t.writePage(ctx, prog, p); err != nil {
+			if err := write(t, prog); err != nil {
 				return err
 			}
 		}
