@@ -121,6 +121,7 @@ func scopeOf(def *connector.Definition) mesh.Scope {
 	cfg := def.Config
 	return mesh.Scope{
 		Users: cfg.ImportUsers, Groups: cfg.ImportGroups,
+		Ignore:            cfg.IgnoreForChanges,
 		UsersInGroupsOnly: cfg.GroupFilter != nil && cfg.GroupFilter.UsersInGroupsOnly,
 	}
 }

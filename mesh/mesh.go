@@ -116,6 +116,8 @@ type Scope struct {
 	Groups bool `json:"groups"`
 	// UsersInGroupsOnly leaves out users who are no members of an imported group.
 	UsersInGroupsOnly bool `json:"usersInGroupsOnly,omitempty"`
+	// Ignore names the attributes that alone make no Update (IgnoreForChanges).
+	Ignore []string `json:"ignore,omitempty"`
 }
 
 // Calls counts what a page cost, for the run row.

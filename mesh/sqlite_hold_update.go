@@ -10,7 +10,7 @@ import (
 // their removal waits (design.md §4). So it does with renames that wait for an external
 // id. It returns how many staged rows it took. The external id stays, whatever the
 // answer says: a rename is a removal too.
-func (t *tx) settleHeld(ctx context.Context) (int, error) {
+func (t *tx) settleHeld(ctx context.Context, ignore []string) (int, error) {
 	rows, err := t.stagedRows(ctx, `(d.kind = 'held' AND d.reason = 'deprovisioned' AND d.attributes <> '' OR d.kind = 'rename' AND d.looked_up = 4)`, t.store.settleChunk)
 	if err != nil || len(rows) == 0 {
 		return 0, err
@@ -34,7 +34,7 @@ func (t *tx) settleHeld(ctx context.Context) (int, error) {
 		}
 		var changed []string
 		if !bytes.Equal(r.hash, r.payload.Hash) {
-			if changed, err = changedNames(r.attributes, r.payload.Attributes, nil); err != nil {
+			if changed, err = changedNames(r.attributes, r.payload.Attributes, ignore); err != nil {
 				return 0, fmt.Errorf("compare the attributes of %s %s: %w", r.typ, r.oktaID, err)
 			}
 		}

@@ -70,7 +70,7 @@ func (t *tx) settleStep(ctx context.Context, scope Scope) (SettleResult, error) 
 	if n, err := t.settleDeletes(ctx, scope); n > 0 || err != nil {
 		return SettleResult{Other: n}, err
 	}
-	if n, err := t.settleHeld(ctx); n > 0 || err != nil {
+	if n, err := t.settleHeld(ctx, scope.Ignore); n > 0 || err != nil {
 		return SettleResult{Other: n}, err
 	}
 	if n, err := t.settleAdds(ctx); n > 0 || err != nil {

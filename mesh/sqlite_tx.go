@@ -71,9 +71,7 @@ func (s *SQLite) fenced(ctx context.Context, f Fence, fn func(t *tx) error) erro
 func (s *SQLite) prepareWanted(ctx context.Context) error {
 	s.mu.Lock()
 	wanted := s.wanted
-	if len(wanted) > 0 {
-		s.wanted = map[string]struct{}{}
-	}
+	s.wanted = map[string]struct{}{} // wanted is ours alone now
 	s.mu.Unlock()
 	for q := range wanted {
 		st, err := s.writer.PrepareContext(ctx, q) //nolint:sqlclosecheck // kept until Close

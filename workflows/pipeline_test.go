@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +41,8 @@ type pipeline struct {
 	clock *oktasim.Clock
 	sim   *oktasim.Server
 	acts  *activities.Activities
-	// between is called before each request of a run.
+	// between is called before each request of a run, one at a time.
+	mu      sync.Mutex
 	between func()
 	// commit is called before a run commits.
 	commit func()
@@ -119,9 +121,11 @@ func (p *pipeline) serve(searchCap int) {
 func (p *pipeline) transport() http.RoundTripper {
 	inner := p.sim.Transport()
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		p.mu.Lock()
 		if p.between != nil {
 			p.between()
 		}
+		p.mu.Unlock()
 		return inner.RoundTrip(r)
 	})
 }

@@ -17,7 +17,8 @@ type org struct {
 	born   int
 	users  map[string]*orgUser
 	groups map[string]*orgGroup
-	logins bool // the connector's external id is the login
+	logins bool     // the connector's external id is the login
+	freed  []string // the logins of those who were hard-deleted
 }
 
 type orgUser struct {
@@ -71,6 +72,9 @@ func (o *org) change(t *rapid.T) {
 				login = other.login
 			}
 		}
+		if free := slices.DeleteFunc(slices.Clone(o.freed), o.taken); len(free) > 0 && rapid.Bool().Draw(t, "takes over") {
+			login = rapid.SampledFrom(free).Draw(t, "freed login")
+		}
 		o.users[fmt.Sprintf("u%02d", o.born)] = &orgUser{login: login, stamp: o.clock}
 	case what == "group":
 		o.born++
@@ -113,6 +117,7 @@ func (o *org) changeUser(t *rapid.T, what string, u *orgUser) {
 		for id, v := range o.users {
 			if v == u {
 				delete(o.users, id)
+				o.freed = append(o.freed, v.login)
 				for _, g := range o.groups {
 					delete(g.members, id)
 				}

@@ -216,6 +216,7 @@ func (d *driver) sweepAll() bool {
 		}
 		d.twice(func() error { _, err := d.store.StageSweep(d.ctx, d.fence, typ, true); return err })
 	}
+	d.twice(func() error { _, err := d.store.StageHolders(d.ctx, d.fence); return err })
 	for {
 		if d.crash() {
 			return false

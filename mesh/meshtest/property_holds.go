@@ -25,7 +25,7 @@ func testHoldProperty(t *testing.T, s mesh.Store) {
 		h := &holdDriver{
 			bench:  newBench(ctx, rt, s, fmt.Sprintf("hold%d", n.Add(1))),
 			rt:     rt,
-			org:    &org{users: map[string]*orgUser{}, groups: map[string]*orgGroup{}},
+			org:    &org{users: map[string]*orgUser{}, groups: map[string]*orgGroup{}, logins: rapid.Bool().Draw(rt, "logins")},
 			limits: &mesh.DeleteLimits{Percent: 100, Most: rapid.IntRange(0, 3).Draw(rt, "most")},
 		}
 		h.scope = mesh.Scope{Users: true, Groups: rapid.IntRange(0, 3).Draw(rt, "groups") > 0, UsersInGroupsOnly: rapid.IntRange(0, 2).Draw(rt, "only users in groups") == 0}
@@ -172,6 +172,10 @@ func (h *holdDriver) reject() {
 // end looks up, decides, settles and commits, unless it dies on the way.
 func (h *holdDriver) end(r *run, limits *mesh.DeleteLimits) bool {
 	h.committed = false
+	if h.mode != "Approval" {
+		_, err := h.store.StageHolders(h.ctx, r.fence)
+		require.NoError(h.rt, err)
+	}
 	found, err := h.store.Candidates(h.ctx, r.fence, 0)
 	require.NoError(h.rt, err)
 	var verdicts []mesh.Verdict
@@ -220,14 +224,15 @@ func (h *holdDriver) check() {
 		}
 	}
 	if h.committed { // an approval that died has deleted some
-		for _, id := range h.held() {
-			require.True(h.rt, live[id], "%s is held but not live", id)
+		for d, err := range h.store.Held(h.ctx, h.name) {
+			require.NoError(h.rt, err)
+			require.True(h.rt, live[d.ExternalID], "%s is held but not live", d.OktaID)
 		}
 	}
 	deletes := map[mesh.ObjectType]int{}
 	for _, c := range h.changes(0) {
 		alone := c.Type != mesh.GroupMember || c.Reason == mesh.MemberRemoved // other edges follow an end
-		if c.Op == mesh.Delete && alone && !h.approved[c.RunID] {
+		if c.Op == mesh.Delete && alone && c.Reason != mesh.Renamed && !h.approved[c.RunID] { // a rename loses nothing
 			deletes[c.Type]++
 		}
 	}
