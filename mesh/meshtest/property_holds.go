@@ -231,7 +231,7 @@ func (h *holdDriver) check() {
 	}
 	deletes := map[mesh.ObjectType]int{}
 	for _, c := range h.changes(0) {
-		alone := c.Type != mesh.GroupMember || c.Reason == mesh.MemberRemoved // other edges follow an end
+		alone := c.Type != mesh.GroupMember || c.Reason == mesh.MemberRemoved                 // other edges follow an end
 		if c.Op == mesh.Delete && alone && c.Reason != mesh.Renamed && !h.approved[c.RunID] { // a rename loses nothing
 			deletes[c.Type]++
 		}
