@@ -46,10 +46,10 @@ func (a *Activities) plan(ctx context.Context, name string, def *connector.Defin
 	changed := connector.ChangedSince(state.ReadAs, def)
 	if p.Mode == ModeApproval {
 		if len(changed) > 0 {
-			return p, permanentf(ErrDefinition, "the definition of connector %q has changed since its deletes were held (%s): run a Full, which decides anew", name, strings.Join(changed, ", "))
+			return p, permanentf(ErrDefinition, "the definition of connector %q has changed since its deletes were held (%s): run a Full, which decides anew", in.Connector, strings.Join(changed, ", "))
 		}
 		if hold != nil && (!p.Users && hold.Deletes[mesh.User] > 0 || !p.Groups && hold.Deletes[mesh.Group] > 0 || !p.Memberships && hold.Deletes[mesh.GroupMember] > 0) {
-			return p, permanentf(ErrDefinition, "connector %q no longer imports what its held deletes are about: turn the pass on again, or reject the deletes", name)
+			return p, permanentf(ErrDefinition, "connector %q no longer imports what its held deletes are about: turn the pass on again, or reject the deletes", in.Connector)
 		}
 		return p, nil
 	}
@@ -59,14 +59,14 @@ func (a *Activities) plan(ctx context.Context, name string, def *connector.Defin
 	}
 	w, err := mesh.ParseWatermark(text)
 	if err != nil {
-		return p, permanentf(ErrWatermark, "connector %q: %v", name, err)
+		return p, permanentf(ErrWatermark, "connector %q: %v", in.Connector, err)
 	}
 	if len(changed) > 0 {
 		p.Mode, p.Note = ModeFull, "in full: the definition changed ("+strings.Join(changed, ", ")+")"
 		return p, nil
 	}
 	if p.Mode == ModeAuto {
-		due, why, err := a.reconcileDue(ctx, name, in)
+		due, why, err := a.reconcileDue(ctx, in)
 		if err != nil {
 			return p, err
 		}
@@ -138,18 +138,19 @@ const (
 	longestBackoff = 24 * time.Hour
 )
 
-// reconcileDue says whether no Full has satisfied the last weekly slot.
-func (a *Activities) reconcileDue(ctx context.Context, name string, in BeginInput) (due bool, why string, _ error) {
+// reconcileDue says whether no Full has satisfied the last weekly slot. A dry run, too,
+// asks for the runs of the connector itself: its copy has none.
+func (a *Activities) reconcileDue(ctx context.Context, in BeginInput) (due bool, why string, _ error) {
 	if in.Cadence == nil {
 		return false, "", nil
 	}
 	slot, err := in.Cadence.Slot()
 	if err != nil {
-		return false, "", permanentf(ErrDefinition, "the schedule of connector %q: %v; correct it with `starter schedule apply`", name, err)
+		return false, "", permanentf(ErrDefinition, "the schedule of connector %q: %v; correct it with `starter schedule apply`", in.Connector, err)
 	}
 	tick, err := in.Cadence.Interval()
 	if err != nil {
-		return false, "", permanentf(ErrDefinition, "the schedule of connector %q: %v; correct it with `starter schedule apply`", name, err)
+		return false, "", permanentf(ErrDefinition, "the schedule of connector %q: %v; correct it with `starter schedule apply`", in.Connector, err)
 	}
 	if slot == nil {
 		return false, "", nil
@@ -158,7 +159,7 @@ func (a *Activities) reconcileDue(ctx context.Context, name string, in BeginInpu
 		tick = defaultTick
 	}
 	last := slot.Last(in.Now)
-	runs, err := a.store.ModeRuns(ctx, name, ModeFull, last)
+	runs, err := a.store.ModeRuns(ctx, in.Connector, ModeFull, last)
 	if err != nil {
 		return false, "", storeError(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -151,6 +152,17 @@ func definitionFields(def *connector.Definition) []field {
 		{"External id", cfg.ExternalIDAttribute},
 		{"Token", def.Auth.APIKey},
 	}
+	if cfg.GroupFilter != nil {
+		if b, err := json.Marshal(cfg.GroupFilter); err == nil {
+			fields = append(fields, field{"Group filter", string(b)})
+		}
+	}
+	limits := fmt.Sprintf("more than %d %% of a type, or half of it, in 24 hours", cfg.MaxDeletePercent)
+	if cfg.MaxDeletes != nil {
+		limits += fmt.Sprintf(", or more than %d", *cfg.MaxDeletes)
+	}
+	fields = append(fields, field{"Deletes held", limits + "; for " + cfg.HoldTimeLimit.String()},
+		field{"Overlap", cfg.WatermarkOverlap.String()}, field{"Member lists", cfg.MembershipRefresh})
 	if len(cfg.IgnoreForChanges) > 0 {
 		fields = append(fields, field{"Ignored changes", fmt.Sprint(cfg.IgnoreForChanges)})
 	}

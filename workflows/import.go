@@ -72,6 +72,7 @@ func (r *importRun) run(ctx workflow.Context) (*ImportResult, error) {
 	}
 	if r.in.DryRun {
 		r.dropShadow(ctx)
+		result.Connector, result.Watermark = r.in.Connector, nil // no watermark has moved
 	} else {
 		r.holds(ctx, result.HoldOpen, result.HoldChanged)
 	}
