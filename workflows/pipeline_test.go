@@ -13,7 +13,9 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/identitymesh/okta-connector/activities"
@@ -117,6 +119,63 @@ func (p *pipeline) serve(searchCap int) {
 	})
 }
 
+// before sets what is called before each request.
+func (p *pipeline) before(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.between = f
+}
+
+// busy counts the activities under way: the test environment leaves those running that
+// a failed workflow does not wait for, and they must not reach into the next step.
+type busy struct {
+	interceptor.WorkerInterceptorBase
+
+	mu   sync.Mutex
+	idle *sync.Cond
+	n    int
+}
+
+func newBusy() *busy {
+	b := &busy{}
+	b.idle = sync.NewCond(&b.mu)
+	return b
+}
+
+// InterceptActivity implements the SDK's WorkerInterceptor.
+func (b *busy) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	i := &busyActivity{busy: b}
+	i.Next = next
+	return i
+}
+
+func (b *busy) add(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.n += n
+	b.idle.Broadcast()
+}
+
+func (b *busy) wait() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.n > 0 {
+		b.idle.Wait()
+	}
+}
+
+type busyActivity struct {
+	interceptor.ActivityInboundInterceptorBase
+
+	busy *busy
+}
+
+func (a *busyActivity) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	a.busy.add(1)
+	defer a.busy.add(-1)
+	return a.Next.ExecuteActivity(ctx, in)
+}
+
 // transport reaches the simulator without a socket.
 func (p *pipeline) transport() http.RoundTripper {
 	inner := p.sim.Transport()
@@ -182,7 +241,10 @@ func (p *pipeline) run(in workflows.ImportInput) (*workflows.ImportResult, error
 			return &workflows.HoldResult{}, nil
 		}).Maybe()
 	env.OnSignalExternalWorkflow(mock.Anything, mock.Anything, mock.Anything, mock.Anything, mock.Anything).Return(nil).Maybe()
+	b := newBusy()
+	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{b}})
 	env.ExecuteWorkflow(workflows.ImportWorkflow, in)
+	b.wait()
 	require.True(p, env.IsWorkflowCompleted())
 	if err := env.GetWorkflowError(); err != nil {
 		return nil, err

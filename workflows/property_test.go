@@ -103,7 +103,7 @@ func drawOrg(t *rapid.T, store mesh.Store) *livingOrg {
 
 // tick lets a request take some milliseconds, so that a run sees the second change.
 func (o *livingOrg) tick(d time.Duration) {
-	o.between = func() { o.clock.Advance(d) }
+	o.before(func() { o.clock.Advance(d) })
 }
 
 // run runs an import, during which changes may come.
@@ -111,14 +111,14 @@ func (o *livingOrg) during(t *rapid.T, f func()) {
 	at := rapid.IntRange(0, 8).Draw(t, "change at request") // 0: none
 	d := rapid.SampledFrom([]time.Duration{0, 150 * time.Millisecond, 700 * time.Millisecond}).Draw(t, "a request takes")
 	n := 0
-	o.between = func() {
+	o.before(func() {
 		o.clock.Advance(d)
 		if n++; n == at {
 			o.change(t)
 		}
-	}
+	})
 	f()
-	o.between = nil
+	o.before(nil)
 }
 
 // start runs an import that may fail only for what a change at a bad moment can do.

@@ -35,7 +35,7 @@ func set(t *testing.T, p *pipeline, text string) {
 func TestTheWatermarkIsTheFirstDateOfItsWalk(t *testing.T) {
 	t.Parallel()
 	p := imported(t, 50, 5, map[string]any{"PageSize": 10})
-	p.between = func() { p.clock.Advance(time.Second) } // a walk takes time
+	p.before(func() { p.clock.Advance(time.Second) }) // a walk takes time
 	begin := p.clock.Now()
 	p.must(workflows.Full, mesh.Completed)
 	w := stored(t, p)
