@@ -116,7 +116,11 @@ func (s *session) sawNothing(ctx context.Context, typ mesh.ObjectType, plan Plan
 // moved on meanwhile would skip the changes of that time. A type of which the mesh
 // holds nothing is not asked for. done is false when Okta asks for a wait.
 func (s *session) probe(ctx context.Context, typ mesh.ObjectType) (done bool, _ error) {
-	for _, err := range s.a.store.Objects(ctx, mesh.ObjectQuery{Connector: s.fence.Connector, Type: typ, Limit: 1}) {
+	holds := typ
+	if typ == mesh.Group && !s.def.Config.ImportGroups {
+		holds = mesh.GroupMember // the list is read to know whose members to read
+	}
+	for _, err := range s.a.store.Objects(ctx, mesh.ObjectQuery{Connector: s.fence.Connector, Type: holds, Limit: 1}) {
 		if err != nil {
 			return false, storeError(err)
 		}
