@@ -302,7 +302,7 @@ var errPaused = errors.New("paused")
 // member list was not there a moment ago: nobody else in this run does.
 func (s *session) readMissedGroup(ctx context.Context, id string) error {
 	for {
-		p, err := s.readMembers(ctx, membersAgainStream+id, mesh.QueuedGroup{OktaID: id, Had: true}, maxMemberPage, memberPagesAgain, &MembersResult{})
+		p, err := s.readMembers(ctx, membersAgainStream+id, nil, mesh.QueuedGroup{OktaID: id, Had: true}, maxMemberPage, memberPagesAgain, &MembersResult{})
 		if gone, ok := errors.AsType[*goneError](err); ok {
 			return &okta.Error{
 				Kind: okta.RetryLater, Method: http.MethodGet, Endpoint: "/api/v1/groups/{id}/users", ObjectID: id,

@@ -28,7 +28,7 @@ func (a *Activities) ReadMembers(ctx context.Context, in MembersInput) (*Members
 		return nil, err
 	}
 	defer s.close()
-	groups, err := a.store.QueuedGroups(ctx, in.Fence, in.From, in.To)
+	groups, err := a.store.ClaimGroups(ctx, in.Fence, membersStream, s.owner, in.From, in.To)
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -58,7 +58,7 @@ func (s *session) readGroup(ctx context.Context, g mesh.QueuedGroup, maxPages in
 		return false, ctx.Err()
 	}
 	before := s.pages
-	p, err := s.readMembers(ctx, membersStream+g.OktaID, g, maxMemberPage, maxPages, r)
+	p, err := s.readMembers(ctx, membersStream+g.OktaID, &g.Progress, g, maxMemberPage, maxPages, r)
 	r.Pages += s.pages - before
 	if _, gone := errors.AsType[*goneError](err); gone {
 		return true, s.groupGone(ctx, g.OktaID, p)
@@ -68,9 +68,10 @@ func (s *session) readGroup(ctx context.Context, g mesh.QueuedGroup, maxPages in
 
 // readMembers reads pages of a group's member list into the mesh. A walk that is
 // stuck in its middle gives way to one with pages of half the size.
-func (s *session) readMembers(ctx context.Context, name string, g mesh.QueuedGroup, size, maxPages int, r *MembersResult) (mesh.Progress, error) {
+func (s *session) readMembers(ctx context.Context, name string, at *mesh.Progress, g mesh.QueuedGroup, size, maxPages int, r *MembersResult) (mesh.Progress, error) {
 	p, err := read(ctx, s, stream[okta.Member]{
 		name:    name,
+		at:      at,
 		smaller: size/2 >= minMemberPage,
 		fetch: func(ctx context.Context, next string, failures int) ([]okta.Member, *okta.Page, error) {
 			return s.listMembers(ctx, g, max(size>>failures, minMemberPage), next)
@@ -86,7 +87,7 @@ func (s *session) readMembers(ctx context.Context, name string, g mesh.QueuedGro
 	}, maxPages)
 	if errors.Is(err, errStuck) {
 		s.log.Warn("A member list is read again in smaller pages", "group", g.OktaID, "page", p.Page+1, "size", size/2)
-		return s.readMembers(ctx, fmt.Sprintf("%s%s/%d", membersStream, g.OktaID, size/2), g, size/2, maxPages, r)
+		return s.readMembers(ctx, fmt.Sprintf("%s%s/%d", membersStream, g.OktaID, size/2), nil, g, size/2, maxPages, r)
 	}
 	return p, err
 }

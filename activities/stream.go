@@ -23,6 +23,8 @@ type stream[T any] struct {
 	empty func() error
 	// since is the mark that a delta reads from; nil in a full walk.
 	since *time.Time
+	// at is the resume point of a stream that is claimed already; nil: read claims it.
+	at *mesh.Progress
 	// smaller says that the list can be read anew in smaller pages: a walk that is
 	// stuck in its middle then ends with errStuck.
 	smaller bool
@@ -53,9 +55,9 @@ const (
 // the session's cost says how long), when a page fails after others were recorded,
 // and when the activity is to stop.
 func read[T any](ctx context.Context, s *session, st stream[T], maxPages int) (mesh.Progress, error) {
-	p, err := s.a.store.Claim(ctx, s.fence, st.name, s.owner)
+	p, err := s.resume(ctx, st.name, st.at)
 	if err != nil {
-		return p, storeError(err)
+		return p, err
 	}
 	if st.smaller && !p.Done && p.Page > 0 && p.Failures >= stuckAfter {
 		return p, errStuck
@@ -76,6 +78,15 @@ func read[T any](ctx context.Context, s *session, st stream[T], maxPages int) (m
 		return p, ctx.Err()
 	}
 	return p, nil
+}
+
+// resume returns where a stream goes on, and claims it unless it is.
+func (s *session) resume(ctx context.Context, name string, at *mesh.Progress) (mesh.Progress, error) {
+	if at != nil {
+		return *at, nil
+	}
+	p, err := s.a.store.Claim(ctx, s.fence, name, s.owner)
+	return p, storeError(err)
 }
 
 // page fetches and records one page. A cancel does not tear it apart.

@@ -142,6 +142,8 @@ type QueuedGroup struct {
 	// Had says that the mesh knows members of this group: a list without any is then
 	// read once more before it is believed.
 	Had bool
+	// Progress is the resume point of a list that is not done.
+	Progress Progress
 }
 
 // Candidate is an object staged for deletion because a listing did not show it,
@@ -239,8 +241,9 @@ type Writer interface {
 	// GroupGone says that Okta answered 404 for a queued group's members: its member
 	// stream is done, the group counts as not seen and becomes a candidate for deletion.
 	GroupGone(ctx context.Context, f Fence, p Page, groupID string) error
-	// QueuedGroups returns the queued groups with from <= Ordinal <= to.
-	QueuedGroups(ctx context.Context, f Fence, from, to int) ([]QueuedGroup, error)
+	// ClaimGroups returns the queued groups with from <= Ordinal <= to, and is Claim for
+	// the stream prefix + id of each whose list is not done, all in one transaction.
+	ClaimGroups(ctx context.Context, f Fence, prefix, owner string, from, to int) ([]QueuedGroup, error)
 	// QueueKnown queues every group whose members were ever read, is not queued yet and
 	// is not about to be deleted (MembershipRefresh "all"), and returns how many groups
 	// the run has queued in all.

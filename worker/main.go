@@ -49,6 +49,7 @@ type config struct {
 	logLevel    string
 	logFormat   string
 	stopTimeout time.Duration
+	cpuProfile  string
 }
 
 func command() *cobra.Command {
@@ -82,5 +83,6 @@ Environment:
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&c.logFormat, "log-format", "json", "json or console")
 	f.DurationVar(&c.stopTimeout, "stop-timeout", 30*time.Second, "how long a stopping worker may take to finish the pages in hand")
+	f.StringVar(&c.cpuProfile, "cpu-profile", "", "write a CPU profile for `go tool pprof` to this file when the worker stops")
 	return cmd
 }

@@ -59,6 +59,11 @@ func run(ctx context.Context, c config) error {
 		Store: store, Secrets: secrets, UserAgent: "identitymesh-okta-connector/" + app.VersionString(),
 		Closed: app.Closed(temporal, logger),
 	}))
+	stopProfile, err := startProfile(c.cpuProfile)
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start polling task queue %s: %w", app.TaskQueue(), err)
 	}

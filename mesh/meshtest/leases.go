@@ -109,7 +109,7 @@ var leaseTests = map[string]func(t *testing.T, b *bench){
 		require.NoError(t, err)
 		r := b.begin()
 		require.Equal(t, mesh.Progress{Stream: "users"}, r.claim("users", "me"))
-		queued, err := b.store.QueuedGroups(b.ctx, r.fence, 1, 10)
+		queued, err := b.store.ClaimGroups(b.ctx, r.fence, "members/", "me", 1, 10)
 		require.NoError(t, err)
 		require.Empty(t, queued)
 		n, err := b.store.StageSweep(b.ctx, r.fence, mesh.User, true)
@@ -144,7 +144,7 @@ func (r *run) everyCall() map[string]func() error {
 			return err
 		},
 		"GroupGone":        func() error { return s.GroupGone(ctx, f, pageOf("groups", 1, true), "g1") },
-		"QueuedGroups":     func() error { _, err := s.QueuedGroups(ctx, f, 1, 2); return err },
+		"ClaimGroups":     func() error { _, err := s.ClaimGroups(ctx, f, "members/", "me", 1, 2); return err },
 		"QueueKnown":       func() error { _, err := s.QueueKnown(ctx, f); return err },
 		"CheckComplete":    func() error { return s.CheckComplete(ctx, f, nil) },
 		"Acquitted":        func() error { _, err := s.Acquitted(ctx, f); return err },

@@ -139,7 +139,7 @@ func (d *driver) full() bool {
 		if done {
 			delete(open, stream)
 		}
-		queued, err := d.store.QueuedGroups(d.ctx, d.fence, read+1, read+1)
+		queued, err := d.store.ClaimGroups(d.ctx, d.fence, "members/", "me", read+1, read+1)
 		require.NoError(d.t, err)
 		if len(queued) > 0 {
 			read++

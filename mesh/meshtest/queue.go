@@ -55,7 +55,7 @@ func (r *run) read(group string, date time.Time, members ...string) {
 // queued returns the groups that the run has queued.
 func (r *run) queued() []string {
 	r.t.Helper()
-	found, err := r.store.QueuedGroups(r.ctx, r.fence, 1, 1000)
+	found, err := r.store.ClaimGroups(r.ctx, r.fence, "members/", "me", 1, 1000)
 	require.NoError(r.t, err)
 	ids := []string{}
 	for i, q := range found {
@@ -311,8 +311,8 @@ var queueTests = map[string]func(t *testing.T, b *bench){
 		n, err := b.store.QueueKnown(b.ctx, r.fence)
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
-		queued, err := b.store.QueuedGroups(b.ctx, r.fence, 1, 1)
+		queued, err := b.store.ClaimGroups(b.ctx, r.fence, "members/", "me", 1, 1)
 		require.NoError(t, err)
-		require.Equal(t, []mesh.QueuedGroup{{Ordinal: 1, OktaID: "g1", Had: true}}, queued)
+		require.Equal(t, []mesh.QueuedGroup{{Ordinal: 1, OktaID: "g1", Had: true, Progress: mesh.Progress{Stream: "members/g1"}}}, queued)
 	},
 }
