@@ -14,7 +14,7 @@ import (
 const controlPath = "/-/"
 
 // controlText is what an unknown path below it answers.
-const controlText = "oktasim: nothing here; there are /-/clock, /-/lag, /-/fault, /-/stats, /-/stats/reset, /-/touch and /-/attribute"
+const controlText = "oktasim: nothing here; there are /-/clock, /-/lag, /-/fault, /-/limits, /-/spend, /-/stats, /-/stats/reset, /-/touch and /-/attribute"
 
 // lagBody is a Lag in JSON: times such as "2s", absent ones are none.
 type lagBody struct {
@@ -24,6 +24,12 @@ type lagBody struct {
 	GroupStamp      duration `json:"groupStamp"`
 	Everyone        duration `json:"everyone"`
 	Wobble          bool     `json:"wobble"`
+}
+
+// limitsBody is what [Server.SetLimits] sets; what is absent limits nothing.
+type limitsBody struct {
+	Rate        int `json:"rate"`
+	Concurrency int `json:"concurrency"`
 }
 
 // duration is a time.Duration that JSON writes as text.
@@ -84,6 +90,14 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) (answer any, er
 		}
 	case "fault DELETE":
 		s.ClearFaults(r.URL.Query()["name"]...)
+	case "limits GET":
+	case "limits POST":
+		var b limitsBody
+		if err = readControl(w, r, &b); err == nil {
+			s.SetLimits(b.Rate, b.Concurrency)
+		}
+	case "spend POST":
+		return s.controlSpend(w, r)
 	case "stats GET":
 	case "stats/reset POST":
 		s.ResetStats()
@@ -111,6 +125,9 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) (answer any, er
 		return lagBody{duration(l.Search), duration(l.Members), duration(l.MembershipStamp), duration(l.GroupStamp), duration(l.Everyone), l.Wobble}, nil
 	case "fault":
 		return s.Faults(), nil
+	case "limits":
+		rate, concurrency := s.limiter.limits()
+		return limitsBody{rate, concurrency}, nil
 	case "stats":
 		return s.Stats(), nil
 	}
@@ -121,7 +138,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) (answer any, er
 func noControl(name string) error {
 	methods := map[string]string{
 		"clock": "GET or POST", "lag": "GET or POST", "fault": "GET, POST or DELETE",
-		"stats": "GET", "stats/reset": "POST", "touch": "POST", "attribute": "DELETE",
+		"limits": "GET or POST", "spend": "POST", "stats": "GET", "stats/reset": "POST", "touch": "POST", "attribute": "DELETE",
 	}
 	if m := methods[name]; m != "" {
 		return &badControl{http.StatusMethodNotAllowed, "oktasim: " + controlPath + name + " takes " + m}
@@ -149,6 +166,18 @@ func (s *Server) controlClock(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.cfg.Clock.Advance(time.Duration(b.Advance))
 	return nil
+}
+
+func (s *Server) controlSpend(w http.ResponseWriter, r *http.Request) (answer any, err error) {
+	var b struct {
+		Bucket string `json:"bucket"`
+		Calls  int    `json:"calls"`
+	}
+	if err := readControl(w, r, &b); err != nil {
+		return nil, err
+	}
+	spent, err := s.Spend(b.Bucket, b.Calls)
+	return map[string]int{"spent": spent}, err
 }
 
 // readControl reads a request's JSON object; an unknown name is an error, since

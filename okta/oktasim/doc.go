@@ -18,7 +18,8 @@
 //
 // A [Clock] moves time: stamps, the Date header, rate windows and lag follow it.
 // [Org.SetLag] puts what the org shows behind its writes, by kind of answer.
-// [Server.SetFault] makes it answer 200 with what is not so. [Scenarios] are the
+// [Server.SetFault] makes it answer 200 with what is not so. [Server.SetLimits] and
+// [Server.Spend] tighten its rate limits while it runs. [Scenarios] are the
 // recorded timelines; [Org.Truth] is what an importer must have in the end, and
 // [Server.Transport] asks without a socket.
 //
@@ -35,6 +36,9 @@
 //	GET    /-/fault            the faults that are set, with the answers left to each
 //	POST   /-/fault            {"name":"drop-rows","count":1,"share":0.5,"ids":["00u…"],"path":"/api/v1/users"}; see [Fault]
 //	DELETE /-/fault?name=…     clears one, without a name all
+//	GET    /-/limits           the limits in force
+//	POST   /-/limits           {"rate":600,"concurrency":75}; what is absent limits nothing
+//	POST   /-/spend            {"bucket":"/api/v1/groups","calls":100}: what other clients use; answers {"spent":100}
 //	GET    /-/stats            as /_sim/stats; POST /-/stats/reset starts anew
 //	POST   /-/touch            {"groups":["00g…"]}: see [Org.TouchMembership]
 //	DELETE /-/attribute?name=… see [Org.RemoveAttribute]

@@ -13,7 +13,7 @@ import (
 type Spec struct {
 	Users       int       // of every status; about 5 % are DEPROVISIONED
 	Groups      int       // with Everyone; 0 makes none, not even that one
-	Memberships int       // (group, member) pairs with those of Everyone; 0 chooses a natural number
+	Memberships int       // (group, member) pairs with those of Everyone, see [Generate]; 0 chooses a natural number
 	Seed        uint64    // chooses names, attributes, sizes
 	Now         time.Time // no stamp is younger than a day before it; zero is the present
 }
@@ -24,6 +24,15 @@ const (
 	emptyGroups = 12            // every so many groups has no members
 	appGroups   = 5             // every so many groups is an APP_GROUP
 )
+
+// sizeClasses are the groups of an org with a given number of memberships, besides
+// Everyone: how many percent of all groups are of a class, at least how many, and how
+// large one is beside one of another class. The rest of the groups is of the last.
+var sizeClasses = []struct{ percent, least, weight int }{
+	{4, 1, 100}, // large
+	{16, 0, 15}, // middle
+	{100, 0, 2}, // small
+}
 
 // statusShares are the shares of the users that are not ACTIVE.
 var statusShares = []struct {
@@ -50,7 +59,10 @@ var customAttributes = []attribute{
 
 // Generate makes an org: people with names in many scripts and ASCII logins, all
 // 31 base attributes and custom ones of every type spread over them, groups of
-// skewed sizes with Everyone first. It is an error to ask for negative numbers or
+// skewed sizes with Everyone first. Without a number of memberships the sizes fall
+// like 1/rank and some groups are empty; with one, 4 % of the groups are large, 16 %
+// have 0.15 of a large one's members and the rest 0.02, as far as there are users
+// enough, in sum exactly that number. It is an error to ask for negative numbers or
 // for more or fewer memberships than the groups can have.
 func Generate(spec Spec) (*Org, error) {
 	if spec.Users < 0 || spec.Groups < 0 || spec.Memberships < 0 {
@@ -142,50 +154,47 @@ func (g *generator) statuses() []string {
 	return out
 }
 
-// groupSizes says how many members each group has, Everyone first: a few large,
-// many small, some empty, in sum exactly total.
-func (g *generator) groupSizes(groups, total int) []int {
-	users := g.spec.Users
-	sizes := make([]int, groups)
-	sizes[0] = users
-	if total == 0 {
-		// A tenth of the org in the largest, falling like 1/rank.
-		for i := 1; i < groups; i++ {
-			if i%emptyGroups != 0 {
-				sizes[i] = min(users, users/(10*i)+1+g.rnd.IntN(9))
-			}
-		}
-		return sizes
-	}
-
-	left := total - users
-	weight, sum := make([]float64, groups), 0.0
-	for i := 1; i < groups; i++ {
-		if i%emptyGroups != 0 {
-			weight[i] = 1 / float64(i)
-			sum += weight[i]
-		}
-	}
-	for i := 1; i < groups && sum > 0; i++ {
-		sizes[i] = min(users, int(float64(total-users)*weight[i]/sum))
-		left -= sizes[i]
-	}
-	// What rounding and full groups left over goes one by one to groups that are
-	// meant to have members, then to the others.
-	for _, empty := range []bool{false, true} {
-		for full := false; left > 0 && !full; {
-			full = true
-			for i := 1; i < groups && left > 0; i++ {
-				if (i%emptyGroups == 0) == empty && sizes[i] < users {
-					n := min(users-sizes[i], max(1, left/groups))
-					sizes[i] += n
-					left -= n
-					full = false
-				}
-			}
-		}
+// groupSizes says how many members each group has, Everyone first.
+func (g *generator) groupSizes() []int {
+	sizes := make([]int, g.spec.Groups)
+	sizes[0] = g.spec.Users
+	if g.spec.Memberships == 0 {
+		g.naturalSizes(sizes[1:])
+	} else {
+		g.classSizes(sizes[1:], g.spec.Memberships-g.spec.Users)
 	}
 	return sizes
+}
+
+// naturalSizes has a tenth of the org in the largest group, falling like 1/rank, and
+// some groups empty.
+func (g *generator) naturalSizes(sizes []int) {
+	users := g.spec.Users
+	for i := range sizes {
+		if rank := i + 1; rank%emptyGroups != 0 {
+			sizes[i] = min(users, users/(10*rank)+1+g.rnd.IntN(9))
+		}
+	}
+}
+
+// classSizes shares out exactly total members by the [sizeClasses], the classes mixed.
+func (g *generator) classSizes(sizes []int, total int) {
+	weights, sum := make([]int, 0, len(sizes)), 0
+	for _, class := range sizeClasses {
+		n := max(class.least, (class.percent*g.spec.Groups+50)/100)
+		for ; n > 0 && len(weights) < len(sizes); n-- {
+			weights = append(weights, class.weight)
+			sum += class.weight
+		}
+	}
+	// The heaviest come first, so what a full group cannot take always has room in
+	// those after it.
+	for i, weight := range weights {
+		sizes[i] = min(g.spec.Users, total*weight/sum)
+		total -= sizes[i]
+		sum -= weight
+	}
+	g.rnd.Shuffle(len(sizes), func(a, b int) { sizes[a], sizes[b] = sizes[b], sizes[a] })
 }
 
 // sample picks n of the org's users, in id order.

@@ -198,7 +198,7 @@ func (g *generator) custom(field func(string), put func(name, value string), raw
 
 func (g *generator) groups() {
 	o := g.org
-	sizes := g.groupSizes(g.spec.Groups, g.spec.Memberships)
+	sizes := g.groupSizes()
 	apps := []string{o.ids.mint(prefixApp), o.ids.mint(prefixApp)}
 	o.groups = make([]*group, 0, len(sizes))
 	span := wholeSecond(g.latest) - o.created

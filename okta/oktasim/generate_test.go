@@ -177,6 +177,38 @@ func TestGenerateMemberships(t *testing.T) {
 	}
 }
 
+// TestGenerateMembershipsByClass has the org that imports are measured on: large,
+// middle and small groups, none empty, the large ones not side by side.
+func TestGenerateMembershipsByClass(t *testing.T) {
+	t.Parallel()
+	org, err := oktasim.Generate(oktasim.Spec{Users: 10_000, Groups: 500, Memberships: 89_960, Seed: 1, Now: testNow})
+	require.NoError(t, err)
+	bySize := map[int]int{}
+	var large []int
+	for i, id := range org.GroupIDs() {
+		n := len(org.MemberIDs(id))
+		bySize[n]++
+		if n == 2000 {
+			large = append(large, i)
+		}
+	}
+	require.Equal(t, map[int]int{10_000: 1, 2000: 20, 300: 80, 40: 399}, bySize)
+	require.Less(t, large[0], 125)
+	require.Greater(t, large[len(large)-1], 375, "large groups are found everywhere: %v", large)
+
+	org, err = oktasim.Generate(oktasim.Spec{Users: 100, Groups: 50, Memberships: 900, Seed: 1, Now: testNow})
+	require.NoError(t, err)
+	full := 0
+	for _, id := range org.GroupIDs() {
+		n := len(org.MemberIDs(id))
+		require.Positive(t, n)
+		if n == 100 {
+			full++
+		}
+	}
+	require.Equal(t, 1+2, full, "a large group cannot have more members than there are users")
+}
+
 func TestGenerateSmallOrgs(t *testing.T) {
 	t.Parallel()
 	for users := range 25 {

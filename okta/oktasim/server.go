@@ -36,8 +36,8 @@ type Config struct {
 	Org         *Org             // required; its clock becomes the server's Now
 	Token       string           // the accepted SSWS token; "" is DefaultToken
 	Latency     time.Duration    // waited before every API answer
-	Rate        int              // requests per minute and bucket; 0 limits nothing
-	Concurrency int              // requests at one time, 429 above; 0 limits nothing (Okta: 75)
+	Rate        int              // requests per minute and bucket; 0 limits nothing; see SetLimits
+	Concurrency int              // requests at one time, 429 above; 0 limits nothing (Okta: 75); see SetLimits
 	Now         func() time.Time // the clock of stamps, Date, lag and rate windows; nil is Clock, else the org's own
 	Clock       *Clock           // a clock that the control API may move; nil leaves Now alone
 	SearchCap   int              // rows after which a search ends without a next link; 0 is DefaultSearchCap
@@ -80,7 +80,7 @@ func New(cfg Config) *Server {
 	}
 	cfg.Org.now = cfg.Now
 	cfg.Org.mu.Unlock()
-	return &Server{cfg: cfg, token: []byte(cfg.Token), limiter: rateLimiter{limit: cfg.Rate}}
+	return &Server{cfg: cfg, token: []byte(cfg.Token), limiter: rateLimiter{limit: cfg.Rate, concurrency: cfg.Concurrency}}
 }
 
 // Stats returns a copy of the counts.
@@ -144,7 +144,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serve(c *call, rt *route, inFlight int) error {
 	s.setHeaders(c.w.Header())
-	if s.cfg.Concurrency > 0 && inFlight > s.cfg.Concurrency {
+	if s.limiter.crowded(inFlight) {
 		// "The first two header values are always 0 for concurrent rate limit
 		// errors", the third is a suggestion (facts.md §5).
 		setRate(c.w.Header(), rate{0, 0, s.cfg.Now().Unix() + 1})

@@ -125,6 +125,39 @@ func TestRateLimit(t *testing.T) {
 	require.Equal(t, strconv.FormatInt(begin+77+60, 10), fresh.Header.Get("X-Rate-Limit-Reset"), "the window starts with its first request")
 }
 
+// Reset is cut to whole seconds: at Reset itself the window may still run.
+func TestAWindowRunsToItsLastMillisecond(t *testing.T) {
+	t.Parallel()
+	s := newSim(t, generated(t, 1, 1), func(c *oktasim.Config) { c.Rate = 1 })
+	s.get("/api/v1/users").list()
+	s.clock.Set(time.Unix(testNow.Unix()+60, 0))
+	a := s.get("/api/v1/users")
+	a.fails(429, "E0000047")
+	require.Equal(t, a.Header.Get("X-Rate-Limit-Reset"), strconv.FormatInt(s.clock.Now().Unix(), 10))
+	s.clock.Advance(535 * time.Millisecond)
+	s.get("/api/v1/users").list()
+}
+
+func TestOtherClientsSpend(t *testing.T) {
+	t.Parallel()
+	s := newSim(t, generated(t, 1, 1), func(c *oktasim.Config) { c.Rate = 10 })
+	spent, err := s.srv.Spend("/api/v1/users", 4)
+	require.NoError(t, err)
+	require.Equal(t, 4, spent)
+	require.Equal(t, "5", s.get("/api/v1/users").Header.Get("X-Rate-Limit-Remaining"))
+	require.Equal(t, "9", s.get("/api/v1/groups").Header.Get("X-Rate-Limit-Remaining"))
+	spent, err = s.srv.Spend("/api/v1/users", 100)
+	require.NoError(t, err)
+	require.Equal(t, 5, spent)
+	s.get("/api/v1/users").fails(429, "E0000047")
+	require.Equal(t, 3, s.srv.Stats().Total, "what others do is not counted")
+
+	s.srv.SetLimits(20, 0)
+	a := s.get("/api/v1/users")
+	a.list()
+	require.Equal(t, "9", a.Header.Get("X-Rate-Limit-Remaining"), "a raised limit counts at once")
+}
+
 func TestConcurrencyLimitAndStats(t *testing.T) {
 	t.Parallel()
 	s := newSim(t, generated(t, 3, 1), func(c *oktasim.Config) { c.Concurrency = 2 })

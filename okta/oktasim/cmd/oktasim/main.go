@@ -82,6 +82,9 @@ const examples = `  # 1,000 people and 50 groups on http://127.0.0.1:18080
   # a large org, as slow and as limited as a real one
   oktasim --users 100000 --groups 5000 --memberships 1000000 --latency 80ms --rate 600 --concurrency 75
 
+  # the org of docs/benchmarks.md: groups of 10,000 (Everyone), 2,000, 300 and 40
+  oktasim --users 10000 --groups 500 --memberships 89960 --latency 20ms
+
   # an org from a file, on a free port that a script can read
   oktasim --org org.json --addr 127.0.0.1:0 --addr-file oktasim.addr
 
@@ -104,7 +107,11 @@ func newCommand() *cobra.Command {
 paging, filters, rate limits and errors, and it can be changed while it runs
 through Okta's own write endpoints. It speaks plain http; GET /_sim/stats tells
 what it was asked, POST /_sim/stats/reset starts counting anew. With --control its
-clock, lag and faults can be set while it runs; package oktasim says how.`,
+clock, lag and faults can be set while it runs; package oktasim says how.
+
+About 5 % of the users are DEPROVISIONED. Group sizes fall like 1/rank, and some groups
+are empty. With --memberships none is: besides Everyone 4 % of the groups are large,
+16 % have 0.15 of a large one's members, the rest 0.02, scaled to exactly that number.`,
 		Example:       examples,
 		Args:          noArguments,
 		Version:       versionText(),
@@ -120,7 +127,7 @@ clock, lag and faults can be set while it runs; package oktasim says how.`,
 	f.StringVar(&opt.orgFile, "org", "", "serve the org in this `FILE` ({users, groups, members}) instead of a generated one")
 	f.IntVar(&opt.users, "users", 1000, "generate `N` users")
 	f.IntVar(&opt.groups, "groups", 50, "generate `N` groups, Everyone included")
-	f.IntVar(&opt.memberships, "memberships", 0, "generate `N` memberships in all, those of Everyone included (0: as it comes)")
+	f.IntVar(&opt.memberships, "memberships", 0, "generate exactly `N` memberships, Everyone's included, in large, middle and small groups (0: as it comes)")
 	f.Uint64Var(&opt.seed, "seed", 1, "generate another org by another `NUMBER`")
 	f.DurationVar(&opt.latency, "latency", 0, "wait this `TIME` before every answer, such as 50ms")
 	f.IntVar(&opt.rate, "rate", 0, "allow `N` requests per minute and rate-limit bucket (0: no limit)")
@@ -128,7 +135,7 @@ clock, lag and faults can be set while it runs; package oktasim says how.`,
 	f.StringVar(&opt.addr, "addr", "127.0.0.1:18080", "listen on this `HOST:PORT`; port 0 takes a free one")
 	f.StringVar(&opt.addrFile, "addr-file", "", "write the address listened on to this `FILE`")
 	f.StringVar(&opt.token, "token", oktasim.DefaultToken, "accept this SSWS `TOKEN`")
-	f.BoolVar(&opt.control, "control", false, "answer POST /-/clock, /-/lag, /-/fault and GET /-/stats, without a token; for a loopback --addr only")
+	f.BoolVar(&opt.control, "control", false, "answer POST /-/clock, /-/lag, /-/fault, /-/limits, /-/spend and GET /-/stats, without a token; for a loopback --addr only")
 	f.BoolVarP(&opt.verbose, "verbose", "v", false, "write one line per request to standard error")
 	return cmd
 }
