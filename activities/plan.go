@@ -24,7 +24,7 @@ func (a *Activities) plan(ctx context.Context, name string, def *connector.Defin
 		Users:       cfg.ImportUsers,
 		Groups:      cfg.ImportGroups,
 		Memberships: cfg.ImportMemberships,
-		MaxInFlight: connector.MaxInFlight,
+		MaxInFlight: cfg.MaxInFlight,
 	}
 	hold, err := a.store.Hold(ctx, name, 0)
 	if err != nil {

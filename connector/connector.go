@@ -42,10 +42,6 @@ const (
 	MinPageSize     = 1
 	MaxPageSize     = 200 // Okta's cap for users and its advice for groups (facts.md §1, §2)
 
-	// MaxInFlight is how many requests a run of one connector has open at Okta at the
-	// same time. It is not configurable yet.
-	MaxInFlight = 10
-
 	// DefaultWatermarkOverlap covers what Okta's index shows late (facts.md §1).
 	DefaultWatermarkOverlap = 5 * time.Minute
 	MaxWatermarkOverlap     = 24 * time.Hour
@@ -55,6 +51,12 @@ const (
 	DefaultHoldTimeLimit = 72 * time.Hour
 	MinHoldTimeLimit     = time.Minute
 	MaxHoldTimeLimit     = 8760 * time.Hour // a year
+
+	DefaultRateLimitReserve = 10 // percent
+	MaxRateLimitReserve     = 90
+
+	DefaultMaxInFlight = 10
+	MaxMaxInFlight     = 75 // as many as Okta takes at one time (facts.md §5)
 )
 
 // Definition is one connector: the runbook's two JSON documents under a name.
@@ -103,6 +105,12 @@ type Config struct {
 	// HoldTimeLimit is how long held deletes wait for an operator before they are
 	// dropped, [MinHoldTimeLimit] to [MaxHoldTimeLimit].
 	HoldTimeLimit Duration `json:"HoldTimeLimit"`
+	// RateLimitReserve is how many percent of each of Okta's rate limits a run leaves to
+	// the org's other clients, 0 to [MaxRateLimitReserve].
+	RateLimitReserve int `json:"RateLimitReserve"`
+	// MaxInFlight is how many calls to Okta a run has open at one time, 1 to
+	// [MaxMaxInFlight].
+	MaxInFlight int `json:"MaxInFlight"`
 	// InsecureLoopback allows plain http, for a simulator, and only when the host of
 	// OrgDomain is a loopback address.
 	InsecureLoopback bool `json:"InsecureLoopback"`
@@ -132,6 +140,8 @@ func DefaultConfig() Config {
 		MembershipRefresh:   MembershipRefreshChanged,
 		MaxDeletePercent:    DefaultMaxDeletePercent,
 		HoldTimeLimit:       Duration{DefaultHoldTimeLimit},
+		RateLimitReserve:    DefaultRateLimitReserve,
+		MaxInFlight:         DefaultMaxInFlight,
 		IgnoreForChanges:    []string{},
 	}
 }

@@ -52,6 +52,7 @@ func TestParseRunbook(t *testing.T) {
 	require.Equal(t, `{"OrgDomain":"contoso.okta.com","UserSearchFilter":null,"PageSize":200,"ImportUsers":true,`+
 		`"ImportGroups":true,"ImportMemberships":true,"ExternalIdAttribute":"id","WatermarkOverlap":"5m",`+
 		`"MembershipRefresh":"changed","GroupFilter":null,"MaxDeletePercent":10,"MaxDeletes":null,"HoldTimeLimit":"72h",`+
+		`"RateLimitReserve":10,"MaxInFlight":10,`+
 		`"InsecureLoopback":false,"IgnoreForChanges":[]}`, string(want.ConfigJSON()))
 	require.Equal(t, `{"Mode":"ApiKey","ApiKey":"secret://okta/contoso/apitoken"}`, string(want.AuthJSON()))
 }
@@ -171,6 +172,8 @@ func ExampleTemplate() {
 	//     "MaxDeletePercent": 10,
 	//     "MaxDeletes": null,
 	//     "HoldTimeLimit": "72h",
+	//     "RateLimitReserve": 10,
+	//     "MaxInFlight": 10,
 	//     "InsecureLoopback": false,
 	//     "IgnoreForChanges": []
 	//   },

@@ -76,6 +76,8 @@ func readConfig(ps *problems, raw json.RawMessage, c *Config) {
 	o.integer("MaxDeletePercent", &c.MaxDeletePercent)
 	o.nullableInteger("MaxDeletes", &c.MaxDeletes)
 	o.duration("HoldTimeLimit", &c.HoldTimeLimit)
+	o.integer("RateLimitReserve", &c.RateLimitReserve)
+	o.integer("MaxInFlight", &c.MaxInFlight)
 	o.boolean("InsecureLoopback", &c.InsecureLoopback)
 	o.list("IgnoreForChanges", &c.IgnoreForChanges)
 	o.rest()

@@ -45,6 +45,13 @@ func TestRulesOfDeltaAndGuards(t *testing.T) {
 		{"HoldTimeLimit", `"8760h1s"`, `must be from 1m to 8760h, not 8760h0m1s`},
 		{"HoldTimeLimit", `"0s"`, `must be from 1m to 8760h, not 0s`},
 		{"HoldTimeLimit", `"3d"`, `must be a duration`},
+		{"RateLimitReserve", `-1`, `must be from 0 to 90 percent, not -1`},
+		{"RateLimitReserve", `91`, `must be from 0 to 90 percent, not 91`},
+		{"RateLimitReserve", `"10%"`, `must be a whole number, not a string`},
+		{"RateLimitReserve", `null`, `must be a whole number, not null`},
+		{"MaxInFlight", `0`, `must be from 1 to 75, as many calls as Okta takes at one time, not 0`},
+		{"MaxInFlight", `76`, `must be from 1 to 75`},
+		{"MaxInFlight", `2.5`, `must be a whole number, not a number with a fraction`},
 		{"GroupFilter", `"IM-"`, `must be an object or null, not a string`},
 		{"GroupFilter", `[]`, `must be an object or null, not a list`},
 		{"GroupFilter", `{}`, `says nothing; use null to import all groups`},
@@ -118,6 +125,8 @@ func TestDefaultsOfAnOlderDefinition(t *testing.T) {
 	require.Equal(t, 10, c.MaxDeletePercent)
 	require.Nil(t, c.MaxDeletes)
 	require.Equal(t, 72*time.Hour, c.HoldTimeLimit.Duration)
+	require.Equal(t, 10, c.RateLimitReserve)
+	require.Equal(t, 10, c.MaxInFlight)
 }
 
 func TestRoundTripOfNewFields(t *testing.T) {
@@ -127,6 +136,8 @@ func TestRoundTripOfNewFields(t *testing.T) {
 		"MaxDeletePercent":  {`0`, `0`},
 		"MaxDeletes":        {`0`, `0`},
 		"HoldTimeLimit":     {`"1m"`, `"1m"`},
+		"RateLimitReserve":  {`0`, `0`},
+		"MaxInFlight":       {`75`, `75`},
 		"GroupFilter": {
 			`{"Exclude":{"Types":["BUILT_IN"]},"Include":{"NamePrefixes":["IM-","<Ä&B>"],"Ids":["` + aGroup + `"]}}`,
 			`{"Include":{"NamePrefixes":["IM-","<Ä&B>"],"Types":[],"Ids":["` + aGroup + `"]},` +
@@ -197,7 +208,7 @@ func TestChangedSince(t *testing.T) {
 		"what is no scope": {change: func(c *connector.Config) {
 			c.PageSize, c.MembershipRefresh, c.MaxDeletePercent, c.MaxDeletes = 7, "all", 0, &most
 			c.WatermarkOverlap, c.HoldTimeLimit = connector.Duration{}, connector.Duration{Duration: time.Hour}
-			c.IgnoreForChanges = []string{"lastLogin"}
+			c.IgnoreForChanges, c.RateLimitReserve, c.MaxInFlight = []string{"lastLogin"}, 0, 75
 		}},
 		"org":            {func(c *connector.Config) { c.OrgDomain = "fabrikam.okta.com" }, []string{"OrgDomain"}, []string{"OrgDomain"}},
 		"user filter":    {func(c *connector.Config) { c.UserSearchFilter = &filter }, []string{"UserSearchFilter"}, []string{"UserSearchFilter"}},

@@ -66,6 +66,7 @@ func (c *Config) check(ps *problems) {
 	c.checkDelta(ps)
 	c.checkGroupFilter(ps)
 	c.checkGuards(ps)
+	c.checkPace(ps)
 	if field := path + "InsecureLoopback"; c.InsecureLoopback && !loopback &&
 		!ps.has(field) && !ps.has(path+"OrgDomain") {
 		ps.add(field, "may be true only when OrgDomain is a loopback address (localhost, 127.0.0.1, [::1]): "+
@@ -99,6 +100,15 @@ func (c *Config) checkGuards(ps *problems) {
 	if field := "ConfigJson.HoldTimeLimit"; !ps.has(field) &&
 		(c.HoldTimeLimit.Duration < MinHoldTimeLimit || c.HoldTimeLimit.Duration > MaxHoldTimeLimit) {
 		ps.add(field, "must be from %s to %s, not %s", Duration{MinHoldTimeLimit}, Duration{MaxHoldTimeLimit}, c.HoldTimeLimit)
+	}
+}
+
+func (c *Config) checkPace(ps *problems) {
+	if field := "ConfigJson.RateLimitReserve"; !ps.has(field) && (c.RateLimitReserve < 0 || c.RateLimitReserve > MaxRateLimitReserve) {
+		ps.add(field, "must be from 0 to %d percent, not %d", MaxRateLimitReserve, c.RateLimitReserve)
+	}
+	if field := "ConfigJson.MaxInFlight"; !ps.has(field) && (c.MaxInFlight < 1 || c.MaxInFlight > MaxMaxInFlight) {
+		ps.add(field, "must be from 1 to %d, as many calls as Okta takes at one time, not %d", MaxMaxInFlight, c.MaxInFlight)
 	}
 }
 

@@ -184,8 +184,10 @@ func (fs fields[T]) fill(obj mesh.Object, src *T, ignore []string) (mesh.Object,
 		counted = buf
 	}
 	sum := sha256.Sum256(counted)
-	obj.Attributes = bytes.Clone(buf[start:])
-	obj.Hash = bytes.Clone(sum[:hashSize])
+	// One piece of memory for both; neither can grow into the other.
+	kept := slices.Concat(buf[start:], sum[:hashSize])
+	end := len(kept) - hashSize
+	obj.Attributes, obj.Hash = kept[:end:end], kept[end:len(kept):len(kept)]
 	return obj, nil
 }
 
@@ -240,8 +242,9 @@ func appendText(dst []byte, s string) []byte {
 // plain says whether s stands in JSON as it is. U+2028 and U+2029, which begin with
 // 0xE2, are left to encoding/json, which escapes them.
 func plain(s string) bool {
+	at := plainWords(s)
 	ascii := true
-	for i := range len(s) {
+	for i := at; i < len(s); i++ {
 		switch c := s[i]; {
 		case c < 0x20, c == '"', c == '\\', c == 0xE2:
 			return false
@@ -249,7 +252,26 @@ func plain(s string) bool {
 			ascii = false
 		}
 	}
-	return ascii || utf8.ValidString(s)
+	return ascii || utf8.ValidString(s[at:])
+}
+
+// plainWords returns how much of s is printable ASCII without quote and backslash,
+// counted in words of eight bytes: most texts are nothing else.
+func plainWords(s string) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	at := 0
+	for ; len(s)-at >= 8; at += 8 {
+		b := s[at : at+8]
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		// A byte below n borrows from its top bit when n is taken away; where all top
+		// bits are clear, the first such byte is found exactly.
+		quote, backslash := w^('"'*ones), w^('\\'*ones)
+		if (w|(w-0x20*ones)|(quote-ones)|(backslash-ones))&tops != 0 {
+			break
+		}
+	}
+	return at
 }
 
 func appendAny(dst []byte, v any) ([]byte, error) {

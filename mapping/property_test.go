@@ -116,6 +116,24 @@ func TestPropertyText(t *testing.T) {
 	})
 }
 
+// Every byte at every place of a text of several words.
+func TestAppendTextBytes(t *testing.T) {
+	t.Parallel()
+	for length := range 18 {
+		for at := range length {
+			for c := range 256 {
+				text := bytes.Repeat([]byte("a"), length)
+				text[at] = byte(c)
+				want, err := mapping.AppendAny(nil, string(text))
+				require.NoError(t, err)
+				if got := mapping.AppendText(nil, string(text)); !bytes.Equal(want, got) {
+					require.Equal(t, string(want), string(got))
+				}
+			}
+		}
+	}
+}
+
 // A type object gives the same text however it is spaced and ordered.
 func TestPropertyType(t *testing.T) {
 	t.Parallel()

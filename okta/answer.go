@@ -192,7 +192,7 @@ func (x *exchange) limited(e *Error, h http.Header, page *Page) error {
 // the local clock may be wrong (facts.md §5).
 func (x *exchange) answeredAt(page *Page) time.Time {
 	if page.Date.IsZero() {
-		return x.limits.clock()
+		return x.limits.time()
 	}
 	return page.Date
 }

@@ -23,6 +23,9 @@ const DefaultTimeout = 60 * time.Second
 // page of 1,000 users with all attributes takes about 2 MiB.
 const MaxResponseBytes = 64 << 20
 
+// MaxRateLimitReserve is the largest [Options.RateLimitReserve].
+const MaxRateLimitReserve = 90
+
 // Options configure a [Client]. Only BaseURL and Token are required. Printing
 // Options never shows the token.
 type Options struct {
@@ -43,6 +46,9 @@ type Options struct {
 	// Limits is the rate-limit state that the clients of one org share; nil means
 	// a state of its own.
 	Limits *Limits
+	// RateLimitReserve is how many percent of each rate-limit bucket are left to the
+	// org's other clients, 0 to 90; at least one call of a window is used.
+	RateLimitReserve int
 	// OnCall, when set, is told of every HTTP exchange, after its body was read. It
 	// is called from the goroutine of the call, so possibly from many at once.
 	OnCall func(Call)
@@ -69,6 +75,8 @@ type Client struct {
 	http    http.Client
 	timeout time.Duration
 	limits  *Limits
+	account uint64 // tells the buckets of this token from those of another one
+	reserve int    // percent
 	onCall  func(Call)
 	// authorize and scrub close over the token, so that no field holds it and
 	// printing a struct that contains a Client cannot show it.
@@ -91,6 +99,9 @@ func New(o Options) (*Client, error) {
 	if o.Timeout < 0 {
 		return nil, fmt.Errorf("okta: Timeout %s is negative; leave it 0 for %s", o.Timeout, DefaultTimeout)
 	}
+	if o.RateLimitReserve < 0 || o.RateLimitReserve > MaxRateLimitReserve {
+		return nil, fmt.Errorf("okta: RateLimitReserve must be from 0 to %d, not %d", MaxRateLimitReserve, o.RateLimitReserve)
+	}
 	agent := cmp.Or(o.UserAgent, defaultUserAgent())
 	if strings.ContainsFunc(agent, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return nil, errors.New("okta: UserAgent may hold printable ASCII only")
@@ -104,6 +115,8 @@ func New(o Options) (*Client, error) {
 		http:      *shared,
 		timeout:   cmp.Or(o.Timeout, DefaultTimeout),
 		limits:    o.Limits,
+		account:   accountOf(o.Token),
+		reserve:   o.RateLimitReserve,
 		onCall:    o.OnCall,
 		userAgent: agent,
 		jitter:    jitter,
@@ -124,9 +137,12 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
+// maxConcurrent is how many calls Okta takes at one time (facts.md §5).
+const maxConcurrent = 75
+
 // NewHTTPClient returns an HTTP client made for sharing: TLS 1.2 or newer, the
-// proxy of the environment, HTTP/2, 16 idle connections per host, and time-outs
-// for connecting. The time-out of a whole call is [Options.Timeout].
+// proxy of the environment, HTTP/2, as many idle connections per host as Okta takes
+// calls at one time, and time-outs for connecting. The time-out of a whole call is [Options.Timeout].
 func NewHTTPClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{Transport: &http.Transport{
@@ -135,11 +151,12 @@ func NewHTTPClient() *http.Client {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    16,
+		MaxIdleConns:           2 * maxConcurrent,
+		MaxIdleConnsPerHost:    maxConcurrent,
 		IdleConnTimeout:        90 * time.Second,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 1 << 20,
+		ReadBufferSize:         32 << 10, // by default 4 KiB: a system call for every fourth member
 		// A dead HTTP/2 connection would otherwise stall every call until its time-out.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}}

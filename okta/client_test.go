@@ -54,6 +54,10 @@ func TestNew(t *testing.T) {
 	}
 	_, err := New(Options{BaseURL: "https://contoso.okta.com", Token: canary, Timeout: -1})
 	require.ErrorContains(t, err, "Timeout")
+	for _, percent := range []int{-1, 91} {
+		_, err = New(Options{BaseURL: "https://contoso.okta.com", Token: canary, RateLimitReserve: percent})
+		require.ErrorContains(t, err, "RateLimitReserve must be from 0 to 90")
+	}
 	_, err = New(Options{BaseURL: "https://contoso.okta.com", Token: canary, UserAgent: "a\nb"})
 	require.ErrorContains(t, err, "UserAgent")
 	c, err := New(Options{BaseURL: "https://contoso.okta.com", Token: canary})
@@ -67,7 +71,7 @@ func TestNewHTTPClient(t *testing.T) {
 	require.True(t, ok)
 	require.EqualValues(t, 0x0303, transport.TLSClientConfig.MinVersion)
 	require.True(t, transport.ForceAttemptHTTP2)
-	require.Equal(t, 16, transport.MaxIdleConnsPerHost)
+	require.Equal(t, 75, transport.MaxIdleConnsPerHost, "a connection for every call that Okta takes at one time")
 	require.NotNil(t, transport.Proxy)
 
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,11 +1,11 @@
 package okta
 
 import (
-	"encoding/json"
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
-	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // rowError says that a well-formed answer holds a row that is no user, group or
@@ -33,71 +33,62 @@ type shapeError struct{ want string }
 
 func (e *shapeError) Error() string { return "the answer is JSON, but not " + e.want }
 
+// kind is a kind of row: how to read one, and what one must have.
+type kind[T any] struct {
+	read func(*wire, *T) error
+	// check returns the id of a row and what the row lacks, "" for nothing.
+	check func(*T) (id, problem string)
+}
+
 // decodeList reads an array of T row by row, and that nothing follows it.
-func decodeList[T any](dec *json.Decoder, check func(*T) (id, problem string)) ([]T, error) {
-	first, err := dec.Token()
-	if err != nil {
+func decodeList[T any](r io.Reader, k kind[T]) ([]T, error) {
+	w := openWire(r)
+	defer w.close()
+	switch first, err := w.token(); {
+	case err != nil:
 		return nil, err
-	}
-	if first != json.Delim('[') {
+	case first != jsontext.KindBeginArray:
 		return nil, &shapeError{"a list"}
 	}
 	var rows []T
-	for dec.More() {
-		var row T
-		if err := decodeRow(dec, &row, len(rows)+1, check); err != nil {
+	for w.next() != jsontext.KindEndArray {
+		rows = append(rows, *new(T))
+		if err := decodeRow(w, &rows[len(rows)-1], len(rows), k); err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
 	}
-	if _, err := dec.Token(); err != nil {
+	if _, err := w.token(); err != nil {
 		return nil, err
 	}
-	return rows, ended(dec)
+	if err := w.ended(); err != nil {
+		return nil, err
+	}
+	return rows, nil
 }
 
 // decodeObject reads one T with the given id, and that nothing follows it.
-func decodeObject[T any](dec *json.Decoder, want string, check func(*T) (id, problem string)) (*T, error) {
-	var object T
-	if err := decodeRow(dec, &object, 0, check); err != nil {
+func decodeObject[T any](r io.Reader, want string, k kind[T]) (*T, error) {
+	w := openWire(r)
+	defer w.close()
+	object := new(T)
+	if err := decodeRow(w, object, 0, k); err != nil {
 		return nil, err
 	}
 	// An id may also be spelled as a login or "me": the caller means this very object.
-	if id, _ := check(&object); id != want {
+	if id, _ := k.check(object); id != want {
 		return nil, &rowError{id: id, problem: "is not the one that was asked for"}
 	}
-	return &object, ended(dec)
+	return object, w.ended()
 }
 
-func decodeRow[T any](dec *json.Decoder, into *T, row int, check func(*T) (id, problem string)) error {
-	err := dec.Decode(into)
-	id, problem := check(into)
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		// The value itself may be personal data: name its kind only.
-		kind, _, _ := strings.Cut(wrong.Value, " ")
-		if wrong.Field == "" {
-			return &rowError{row: row, problem: "is no object but a JSON " + kind}
-		}
-		return &rowError{row: row, id: id, problem: fmt.Sprintf("has a JSON %s for %q", kind, wrong.Field)}
-	}
-	if err != nil {
+func decodeRow[T any](w *wire, into *T, row int, k kind[T]) error {
+	w.seen, w.problem = w.seen[:0], ""
+	if err := k.read(w, into); err != nil {
 		return err
 	}
-	if problem != "" {
+	id, problem := k.check(into)
+	if problem = cmp.Or(w.problem, problem); problem != "" {
 		return &rowError{row: row, id: id, problem: problem}
 	}
 	return nil
-}
-
-// ended checks that only whitespace follows. It also reads the body to its end,
-// which tells a complete answer from a cut one.
-func ended(dec *json.Decoder) error {
-	switch _, err := dec.Token(); {
-	case err == nil:
-		return errors.New("text follows the JSON value")
-	case errors.Is(err, io.EOF):
-		return nil
-	default:
-		return err
-	}
 }

@@ -46,7 +46,7 @@ const MaxRetryAfter = 30 * time.Second
 
 // Error is every error of a call, except the cancellation of the caller's own
 // context, which is returned as it is. It holds no token, no query string and no
-// profile data. A 429 and a call that was not sent because its bucket is used up
+// profile data. A 429 and a call that was not sent lest there be one
 // are a [RateLimitError], which is found as *Error too.
 type Error struct {
 	Kind     Kind
@@ -115,18 +115,19 @@ func (e *Error) Unwrap() error { return e.Err }
 // APIError is [Error] under the name that lets [RateLimitError] embed it.
 type APIError = Error
 
-// RateLimitError says that Okta's rate limit is used up: a 429, or a call that was
-// not sent at all because its bucket is known to be empty (then Status is 0). Its
+// RateLimitError says that Okta's rate limit is used up: a 429, or a call that was not
+// sent at all because no more than the reserve is left in its bucket (then Status is 0). Its
 // Kind is RetryLater, but Permanent when an explicit Retry-After is longer than
 // [MaxRetryAfter]: look at Kind before waiting.
 type RateLimitError struct {
 	APIError
 	// Wait is how long to wait: the Retry-After header when there is one, else the
 	// reset minus the server's Date plus a second, from 1 s to 5 min (10 s when the
-	// answer does not say). It equals RetryAfter.
+	// answer does not say). A call that was not sent waits until the window is over for
+	// certain on the org's clock, 5 min at most. It equals RetryAfter.
 	Wait time.Duration
 	// Concurrency says that too many calls were in flight, rather than too many a
-	// minute; Wait is then 1 s to 10 s with jitter.
+	// minute; Wait is then 1 s to 10 s, with jitter after a 429.
 	Concurrency bool
 }
 

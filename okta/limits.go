@@ -1,127 +1,226 @@
 package okta
 
 import (
-	"math/rand/v2"
+	"cmp"
+	"context"
+	"fmt"
+	"hash/maphash"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-// Rate is what the X-Rate-Limit-* headers of one answer said (facts.md §5).
-type Rate struct {
-	// Bucket is the name that this client gives to the bucket, such as "/api/v1/users".
-	Bucket    string    `json:"bucket"`
-	Limit     int       `json:"limit"`     // calls per window; 0 in a concurrency 429
-	Remaining int       `json:"remaining"` // calls left in this window
-	Reset     time.Time `json:"reset"`     // when the window ends, on Okta's clock, whole seconds
-	// Known is false when the answer did not carry all three headers.
-	Known bool `json:"known"`
-}
-
-// The waits of a [RateLimitError].
-const (
-	minWait            = time.Second
-	maxWait            = 5 * time.Minute
-	maxConcurrencyWait = 10 * time.Second
-	unknownWait        = 10 * time.Second // no header says anything
-)
-
-// Limits is the rate-limit state of one org: the newest [Rate] of each bucket, and
-// the org's clock. The zero value is ready to use; clients of one org share one.
+// Limits is the rate-limit state of one org: what is left in each bucket, the calls in
+// flight, and the org's clock. The clients of one org share one, so that all of them
+// together stop before a 429: a call is sent only while Remaining, less the calls that
+// are not answered yet, is above the reserve of [Options.RateLimitReserve]. The zero value
+// is ready to use.
 //
-// A call passes admit before it is sent, and observe when it is answered. A
-// pacing limiter (waiting while Remaining is at a reserve) has its place there.
+// Every token has buckets of its own: by default Okta gives each a share of the org's
+// (facts.md §5), and the headers speak of that share.
 type Limits struct {
 	mu      sync.Mutex
-	buckets map[string]bucket
-	// The org's clock is known as a pair: its Date, and the local monotonic time at
-	// which that Date arrived.
-	date, at time.Time
-	now      func() time.Time // nil: time.Now; tests replace it
+	buckets map[bucketKey]*bucket
+	slots   slots
+	clock   orgClock
+	seq     uint64           // of the newest call
+	news    chan struct{}    // closed when a call was answered or has ended; nil: nobody waits
+	now     func() time.Time // the local clock; nil: time.Now; tests replace it
 }
 
-type bucket struct {
-	rate Rate
-	seen time.Time // on the org's clock
+// bucketKey is a bucket as one token sees it.
+type bucketKey struct {
+	account uint64
+	name    string
 }
 
-// until returns when the window ends. A reset further away than any real window
-// is not believed, lest one odd header stops the client for hours.
-func (b bucket) until() time.Time {
-	if limit := b.seen.Add(maxWait); b.rate.Reset.After(limit) {
-		return limit
-	}
-	return b.rate.Reset
-}
+// How long a call is held before it is sent. What has not been decided by then is
+// decided without the answers that are still on their way.
+const (
+	maxAskHold  = 500 * time.Millisecond // for the first answer of a bucket
+	maxHold     = 2 * time.Second        // for answers that tell what is left
+	maxSlotHold = 5 * time.Second        // for a call in flight to end
+)
 
 // NewLimits returns an empty state.
 func NewLimits() *Limits { return &Limits{} }
 
-// Snapshot returns the newest rate of every bucket, sorted by bucket. A rate whose
-// Reset has passed is still shown.
+// Snapshot returns the newest rate of every bucket, sorted by bucket; with several
+// tokens, that of the one with the smallest share left. A rate whose Reset has passed is
+// still shown.
 func (l *Limits) Snapshot() []Rate {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	rates := make([]Rate, 0, len(l.buckets))
 	for _, b := range l.buckets {
-		rates = append(rates, b.rate)
+		if b.rate.Known {
+			rates = append(rates, b.rate)
+		}
 	}
-	slices.SortFunc(rates, func(a, b Rate) int { return strings.Compare(a.Bucket, b.Bucket) })
-	return rates
+	slices.SortFunc(rates, func(a, b Rate) int {
+		return cmp.Or(strings.Compare(a.Bucket, b.Bucket), cmp.Compare(a.share(), b.share()), a.Reset.Compare(b.Reset))
+	})
+	return slices.CompactFunc(rates, func(a, b Rate) bool { return a.Bucket == b.Bucket })
 }
 
-// admit says whether a call on the bucket may be sent now. When it may not, rate is
-// the exhausted one and wait the time until its reset.
-func (l *Limits) admit(name string) (wait time.Duration, rate Rate, ok bool) {
+// InFlight returns the calls in flight and how many there may be at most; 0 is no cap. A
+// cap comes from Okta's concurrency 429s, and goes by itself.
+func (l *Limits) InFlight() (calls, most int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, known := l.buckets[name]
-	if !known || b.rate.Limit <= 0 || b.rate.Remaining > 0 {
-		return 0, b.rate, true
-	}
-	now := l.serverNow()
-	if !b.until().After(now) {
-		return 0, b.rate, true
-	}
-	return clamp(b.until().Sub(now)+time.Second, minWait, maxWait), b.rate, false
+	return l.slots.inFlight, l.slots.limit(l.localNow())
 }
 
-// observe takes in the rate and the Date of an answer. Answers overtake each
-// other, so an older window or a larger Remaining of the same one is ignored.
-func (l *Limits) observe(r Rate, date time.Time) {
+// ticket is one call that may be sent. Its done must be called when the call has ended.
+type ticket struct {
+	limits   *Limits
+	bucket   *bucket
+	seq      uint64
+	sent     time.Time // local
+	at       time.Time // the same on the org's clock
+	lost     int       // of the bucket, when it was sent
+	answered bool
+}
+
+// denial says why a call may not be sent, and how long not.
+type denial struct {
+	wait     time.Duration
+	rate     Rate
+	reserve  int
+	inFlight int // above 0: no slot has become free
+}
+
+// admit lets a call through, and holds it for a moment where an answer on its way
+// decides. Exactly one of the results is not nil; err is the end of ctx.
+func (l *Limits) admit(ctx context.Context, key bucketKey, percent int) (*ticket, *denial, error) {
+	began := time.Now()
+	for {
+		t, d, h := l.try(key, percent, time.Since(began))
+		if t != nil || d != nil {
+			return t, d, nil
+		}
+		timer := time.NewTimer(h.atMost - time.Since(began))
+		select {
+		case <-h.news:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, nil, ctx.Err()
+		}
+		timer.Stop()
+	}
+}
+
+// held is a call that waits for news, no longer than atMost since it began to wait.
+type held struct {
+	news   <-chan struct{}
+	atMost time.Duration
+}
+
+func (l *Limits) try(key bucketKey, percent int, waited time.Duration) (*ticket, *denial, held) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !date.IsZero() {
-		l.date, l.at = date, l.localNow()
+	b := l.bucket(key)
+	local := l.localNow()
+	now := l.clock.at(local)
+	v, patience := b.ask(now, percent), maxHold
+	switch {
+	case v == hold && !b.rate.Known:
+		if patience = maxAskHold; waited >= patience {
+			v = send
+		}
+	case v == hold && waited >= patience:
+		v = refuse
 	}
-	// A concurrency 429 says limit 0: that is no state of the bucket.
+	switch {
+	case v == refuse:
+		return nil, &denial{wait: b.wait(now), rate: b.rate, reserve: reserve(b.rate.Limit, percent)}, held{}
+	case l.slots.full(local) && waited >= maxSlotHold:
+		return nil, &denial{wait: minWait, rate: b.rate, inFlight: l.slots.inFlight}, held{}
+	case v == hold:
+		return nil, nil, l.wait(patience)
+	case l.slots.full(local):
+		return nil, nil, l.wait(maxSlotHold)
+	}
+	l.seq++
+	l.slots.inFlight++
+	b.pending++
+	return &ticket{limits: l, bucket: b, seq: l.seq, sent: local, at: now, lost: b.lost}, nil, held{}
+}
+
+// wait needs l.mu.
+func (l *Limits) wait(atMost time.Duration) held {
+	if l.news == nil {
+		l.news = make(chan struct{})
+	}
+	return held{l.news, atMost}
+}
+
+// tell wakes those who wait. It needs l.mu.
+func (l *Limits) tell() {
+	if l.news != nil {
+		close(l.news)
+		l.news = nil
+	}
+}
+
+// bucket needs l.mu.
+func (l *Limits) bucket(key bucketKey) *bucket {
+	if l.buckets == nil {
+		l.buckets = make(map[bucketKey]*bucket)
+	}
+	b := l.buckets[key]
+	if b == nil {
+		b = new(bucket)
+		l.buckets[key] = b
+	}
+	return b
+}
+
+// observe takes in the headers of the call's answer. date is zero without a Date.
+func (t *ticket) observe(status int, r Rate, date time.Time) {
+	l := t.limits
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.tell()
+	local := l.localNow()
+	t.answered = true
+	t.bucket.pending--
+	t.bucket.asked = true
 	if !r.Known || r.Limit == 0 {
+		// A concurrency 429 says limit 0: that is no state of the bucket.
+		l.clock.learn(date, time.Time{}, t.sent, local)
+		t.bucket.lost++
+		if r.Known && status == http.StatusTooManyRequests {
+			l.slots.crowded(t.seq, l.seq, local)
+		}
 		return
 	}
-	now := l.serverNow()
-	if old, ok := l.buckets[r.Bucket]; ok && old.until().After(now) {
-		exhausted := r.Remaining == 0 && r.Reset.After(now)
-		if r.Reset.Before(old.rate.Reset) && old.rate.Reset.Equal(old.until()) && !exhausted {
-			return
-		}
-		if r.Reset.Equal(old.rate.Reset) {
-			r.Remaining = min(r.Remaining, old.rate.Remaining)
-		}
-	}
-	if l.buckets == nil {
-		l.buckets = make(map[string]bucket)
-	}
-	l.buckets[r.Bucket] = bucket{rate: r, seen: now}
+	l.clock.learn(date, r.Reset, t.sent, local)
+	t.bucket.learn(t, r, l.clock.at(local))
 }
 
-// clock returns the time on the org's clock, the local time before the first answer.
-func (l *Limits) clock() time.Time {
+// done ends the call. Without an answer it counts as one that Okta has counted.
+func (t *ticket) done() {
+	l := t.limits
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.serverNow()
+	l.slots.inFlight--
+	if !t.answered {
+		t.answered = true
+		t.bucket.pending--
+		t.bucket.lost++
+	}
+	l.tell()
+}
+
+// time returns the time on the org's clock, the local time before the first answer.
+func (l *Limits) time() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.clock.at(l.localNow())
 }
 
 func (l *Limits) localNow() time.Time {
@@ -131,68 +230,31 @@ func (l *Limits) localNow() time.Time {
 	return time.Now()
 }
 
-func (l *Limits) serverNow() time.Time {
-	if l.date.IsZero() {
-		return l.localNow()
+// tokenSeed makes an account of a token, from which nobody can find the token.
+var tokenSeed = maphash.MakeSeed()
+
+func accountOf(token string) uint64 { return maphash.String(tokenSeed, token) }
+
+// admit lets a call through, or returns the error of a call that is not sent.
+func (c *Client) admit(ctx context.Context, r request) (*ticket, error) {
+	t, d, err := c.limits.admit(ctx, bucketKey{c.account, r.bucket}, c.reserve)
+	if d == nil {
+		return t, err
 	}
-	return l.date.Add(l.localNow().Sub(l.at))
+	e := c.failure(r, d.reason())
+	e.Kind, e.RetryAfter = RetryLater, d.wait
+	return nil, &RateLimitError{APIError: *e, Wait: d.wait, Concurrency: d.inFlight > 0}
 }
 
-// readRate reads the X-Rate-Limit-* headers. Okta has sent them twice
-// (okta-sdk-java issue 259): the first value counts, of lines or of a joined one.
-func readRate(h http.Header, name string) Rate {
-	limit, okLimit := headerNumber(h, "X-Rate-Limit-Limit")
-	remaining, okRemaining := headerNumber(h, "X-Rate-Limit-Remaining")
-	reset, okReset := headerNumber(h, "X-Rate-Limit-Reset")
-	r := Rate{Bucket: name, Limit: int(limit), Remaining: int(remaining), Known: okLimit && okRemaining && okReset}
-	if okReset {
-		r.Reset = time.Unix(reset, 0).UTC()
-	}
-	return r
-}
-
-func headerNumber(h http.Header, name string) (int64, bool) {
-	first, _, _ := strings.Cut(h.Get(name), ",")
-	n, err := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
-	if err != nil || n < 0 || n > 1<<40 {
-		return 0, false
-	}
-	return n, true
-}
-
-// readRetryAfter reads Retry-After: seconds or an HTTP date, judged by now, the
-// server's clock. A value of neither form counts as absent.
-func readRetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
-	text := strings.TrimSpace(h.Get("Retry-After"))
-	if text == "" {
-		return 0, false
-	}
-	if n, ok := headerNumber(h, "Retry-After"); ok {
-		return time.Duration(min(n, 1<<30)) * time.Second, true
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return max(at.Sub(now), 0), true
-	}
-	return 0, false
-}
-
-// limitWait returns how long to wait after a 429 without Retry-After.
-func limitWait(r Rate, now time.Time, jitter func(time.Duration) time.Duration) (wait time.Duration, concurrency bool) {
-	untilReset := r.Reset.Sub(now) + time.Second
+func (d *denial) reason() string {
+	wait := d.wait.Round(100 * time.Millisecond)
 	switch {
-	case r.Known && r.Limit == 0:
-		// The reset of a concurrency 429 is "only a suggested value".
-		return max(jitter(clamp(untilReset, minWait, maxConcurrencyWait)), minWait), true
-	case r.Reset.IsZero():
-		return unknownWait, false
+	case d.inFlight > 0:
+		return fmt.Sprintf("not sent: the %d calls in flight, as many as Okta takes at present, do not end, wait %s", d.inFlight, wait)
+	case d.reserve == 0:
+		return fmt.Sprintf("not sent: the %d calls of this window are used up, wait %s", d.rate.Limit, wait)
 	default:
-		return clamp(untilReset, minWait, maxWait), false
+		return fmt.Sprintf("not sent: the %d calls of this window are used up, but for the %d that RateLimitReserve leaves to the org's other clients, wait %s",
+			d.rate.Limit, d.reserve, wait)
 	}
-}
-
-func clamp(d, low, high time.Duration) time.Duration { return min(max(d, low), high) }
-
-// jitter returns a random duration from half of d to d.
-func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d/2+1) //nolint:gosec // spreading waits needs no secret randomness
 }

@@ -13,57 +13,217 @@ import (
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
-func TestReadRate(t *testing.T) {
+// limiter is a Limits with a clock that stands, and the calls of one token to one bucket.
+type limiter struct {
+	*Limits
+	t       *testing.T
+	local   *clock
+	percent int
+}
+
+func newLimiter(t *testing.T) *limiter {
+	t.Helper()
+	local := &clock{now: noon}
+	return &limiter{Limits: &Limits{now: local.Now}, t: t, local: local}
+}
+
+func (l *limiter) try() (*ticket, *denial) {
+	t, d, _ := l.Limits.try(bucketKey{1, "b"}, l.percent, 0)
+	return t, d
+}
+
+// send returns a call that must be let through.
+func (l *limiter) send() *ticket {
+	l.t.Helper()
+	t, d := l.try()
+	require.Nil(l.t, d)
+	require.NotNil(l.t, t, "the call is held")
+	return t
+}
+
+// answer ends a call with an answer of now.
+func (l *limiter) answer(t *ticket, r Rate) {
+	t.observe(http.StatusOK, r, l.local.Now())
+	t.done()
+}
+
+// refused returns the wait of a call that must not be sent.
+func (l *limiter) refused() time.Duration {
+	l.t.Helper()
+	t, d := l.try()
+	require.Nil(l.t, t, "the call is sent")
+	require.NotNil(l.t, d, "the call is held")
+	return d.wait
+}
+
+func (l *limiter) held() {
+	l.t.Helper()
+	t, d := l.try()
+	require.Nil(l.t, t, "the call is sent")
+	require.Nil(l.t, d)
+}
+
+func left(limit, remaining int, reset time.Duration) Rate {
+	return Rate{Bucket: "b", Limit: limit, Remaining: remaining, Reset: noon.Add(reset), Known: true}
+}
+
+// What is known of a bucket after an answer to a call that was sent before, or after,
+// the answer before it arrived.
+func TestAnswersOvertakeEachOther(t *testing.T) {
 	t.Parallel()
+	const soon, next = 10 * time.Second, 70 * time.Second
 	for name, tt := range map[string]struct {
-		limit, remaining, reset []string
-		want                    Rate
+		first, second Rate
+		late, newer   Rate // what is known when the second's call was sent before, or after, the first's answer
 	}{
-		"plain":        {[]string{"600"}, []string{"574"}, []string{"1598552424"}, Rate{Limit: 600, Remaining: 574, Reset: time.Unix(1598552424, 0).UTC(), Known: true}},
-		"sent twice":   {[]string{"300", "600"}, []string{"7", "9"}, []string{"100", "200"}, Rate{Limit: 300, Remaining: 7, Reset: time.Unix(100, 0).UTC(), Known: true}},
-		"joined":       {[]string{"300, 300"}, []string{"7,7"}, []string{"100 , 100"}, Rate{Limit: 300, Remaining: 7, Reset: time.Unix(100, 0).UTC(), Known: true}},
-		"concurrency":  {[]string{"0"}, []string{"0"}, []string{"100"}, Rate{Reset: time.Unix(100, 0).UTC(), Known: true}},
-		"none":         {nil, nil, nil, Rate{}},
-		"no reset":     {[]string{"600"}, []string{"1"}, nil, Rate{Limit: 600, Remaining: 1}},
-		"nonsense":     {[]string{"many"}, []string{"-1"}, []string{"100"}, Rate{Reset: time.Unix(100, 0).UTC()}},
-		"out of range": {[]string{"99999999999999"}, []string{"1"}, []string{"100"}, Rate{Remaining: 1, Reset: time.Unix(100, 0).UTC()}},
+		"next window":           {left(600, 3, soon), left(600, 599, next), left(600, 599, next), left(600, 599, next)},
+		"less left":             {left(600, 5, soon), left(600, 4, soon), left(600, 4, soon), left(600, 4, soon)},
+		"more left":             {left(600, 4, soon), left(600, 5, soon), left(600, 4, soon), left(600, 4, soon)},
+		"window before":         {left(600, 599, next), left(600, 5, soon), left(600, 599, next), left(600, 5, soon)},
+		"window before, empty":  {left(600, 599, next), left(600, 0, soon), left(600, 599, next), left(600, 0, soon)},
+		"Reset a little later":  {left(600, 5, soon), left(600, 6, soon+time.Second), left(600, 5, soon+time.Second), left(600, 5, soon+time.Second)},
+		"Reset a little before": {left(600, 5, soon), left(600, 4, soon-time.Second), left(600, 4, soon), left(600, 4, soon)},
+		"unbelievable Reset":    {left(600, 5, 1000*time.Hour), left(600, 4, soon), left(600, 5, 1000*time.Hour), left(600, 4, soon)},
+		"a concurrency 429":     {left(600, 5, soon), left(0, 0, soon), left(600, 5, soon), left(600, 5, soon)},
+		"no headers":            {left(600, 5, soon), Rate{Bucket: "b"}, left(600, 5, soon), left(600, 5, soon)},
+		"raised limit":          {left(600, 5, soon), left(1200, 604, soon), left(600, 5, soon), left(1200, 604, soon)},
+		"lowered limit":         {left(600, 500, soon), left(300, 199, soon), left(600, 500, soon), left(300, 199, soon)},
+		"Reset in the past":     {left(600, 500, soon), left(600, 400, -soon), left(600, 500, soon), left(600, 400, -soon)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := http.Header{"X-Rate-Limit-Limit": tt.limit, "X-Rate-Limit-Remaining": tt.remaining, "X-Rate-Limit-Reset": tt.reset}
-			tt.want.Bucket = "b"
-			require.Equal(t, tt.want, readRate(h, "b"))
+			l := newLimiter(t)
+			l.answer(l.send(), left(600, 600, -50*time.Second)) // so that calls are not held
+			one, other := l.send(), l.send()
+			l.answer(one, tt.first)
+			l.answer(other, tt.second)
+			require.Equal(t, []Rate{tt.late}, l.Snapshot())
+
+			l = newLimiter(t)
+			l.answer(l.send(), tt.first)
+			l.answer(l.send(), tt.second)
+			require.Equal(t, []Rate{tt.newer}, l.Snapshot())
 		})
 	}
 }
 
-// Answers overtake each other; the state stays that of the newest window.
-func TestObserve(t *testing.T) {
+func TestReserve(t *testing.T) {
 	t.Parallel()
-	at := func(limit, remaining int, reset time.Duration) Rate {
-		return Rate{Bucket: "b", Limit: limit, Remaining: remaining, Reset: noon.Add(reset), Known: true}
-	}
-	for name, tt := range map[string]struct {
-		rates []Rate
-		want  Rate
-	}{
-		"newer window":                    {[]Rate{at(600, 3, 10*time.Second), at(600, 599, 70*time.Second)}, at(600, 599, 70*time.Second)},
-		"overtaken in one window":         {[]Rate{at(600, 3, 10*time.Second), at(600, 4, 10*time.Second)}, at(600, 3, 10*time.Second)},
-		"late answer of the last window":  {[]Rate{at(600, 599, 70*time.Second), at(600, 5, 10*time.Second)}, at(600, 599, 70*time.Second)},
-		"exhausted counts, reset earlier": {[]Rate{at(600, 5, 11*time.Second), at(600, 0, 10*time.Second)}, at(600, 0, 10*time.Second)},
-		"unbelievable reset is replaced":  {[]Rate{at(600, 5, 1000*time.Hour), at(600, 4, 10*time.Second)}, at(600, 4, 10*time.Second)},
-		"concurrency 429 says nothing":    {[]Rate{at(600, 5, 10*time.Second), at(0, 0, 10*time.Second)}, at(600, 5, 10*time.Second)},
-		"raised limit":                    {[]Rate{at(600, 5, 10*time.Second), at(1200, 1199, 70*time.Second)}, at(1200, 1199, 70*time.Second)},
+	for _, tt := range []struct{ limit, percent, want int }{
+		{600, 10, 60}, {600, 0, 0}, {600, 90, 540}, {601, 10, 61}, {5, 10, 1}, {10, 10, 1}, {1, 10, 0}, {2, 90, 1}, {1, 90, 0},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var l Limits
-			for _, r := range tt.rates {
-				l.observe(r, noon)
-			}
-			require.Equal(t, []Rate{tt.want}, l.Snapshot())
-		})
+		require.Equal(t, tt.want, reserve(tt.limit, tt.percent), "%d %% of %d", tt.percent, tt.limit)
 	}
+}
+
+// Calls on their way count as used; where their answers decide, others are held.
+func TestCallsInFlightCount(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.percent = 10
+	first := l.send()
+	l.held() // nothing is known of the bucket: one call asks
+	l.answer(first, left(10, 4, 30*time.Second))
+	a, b, c := l.send(), l.send(), l.send()
+	l.held() // 4 left, 1 in reserve, 3 in flight
+	l.answer(b, left(10, 1, 30*time.Second))
+	require.Equal(t, 31*time.Second, l.refused(), "whatever the calls in flight say")
+	a.done()
+	c.done()
+
+	l.local.Add(31 * time.Second)
+	calls := []*ticket{l.send()} // of a window of which nothing is known yet
+	for range 6 {
+		calls = append(calls, l.send())
+	}
+	l.held() // 10 in the new window, 1 in reserve, 2 lost, 7 in flight
+	l.answer(calls[6], left(10, 7, 91*time.Second))
+	l.held() // 7 left, 1 in reserve, 6 in flight
+	for i, call := range calls[:6] {
+		l.answer(call, left(10, 9-i, 91*time.Second)) // the last that arrived says 4
+	}
+	for i := range 3 {
+		l.answer(l.send(), left(10, 3-i, 91*time.Second))
+	}
+	l.refused()
+}
+
+// What ended without an answer counts, until an answer to a later call contains it.
+func TestLostCallsCount(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.answer(l.send(), left(600, 3, 30*time.Second))
+	l.send().done()
+	a, b := l.send(), l.send()
+	l.held()
+	b.done()
+	l.held()
+	l.answer(a, left(600, 2, 30*time.Second)) // it contains the first lost one, perhaps not the second
+	l.answer(l.send(), left(600, 1, 30*time.Second))
+	l.send().done()
+	require.Equal(t, 31*time.Second, l.refused())
+	l.local.Add(31 * time.Second)
+	for range 1000 { // Okta cannot be reached: still somebody asks
+		l.send().done()
+	}
+	l.answer(l.send(), left(600, 500, 91*time.Second))
+	for range 500 {
+		l.send()
+	}
+}
+
+// Without the headers nothing is known and calls flow.
+func TestNoHeaders(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.send().done()
+	l.answer(l.send(), Rate{Bucket: "b"})
+	for range 100 {
+		l.send()
+	}
+	require.Empty(t, l.Snapshot())
+}
+
+// A window that goes on after its end, and one whose Reset had passed.
+func TestResetInThePast(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.answer(l.send(), left(600, 0, 30*time.Second))
+	l.local.Add(31 * time.Second)
+	one, other := l.send(), l.send()
+	l.answer(one, left(600, 0, 30*time.Second))
+	require.Equal(t, time.Second, l.refused())
+	l.answer(other, left(600, 0, 30*time.Second))
+	require.Equal(t, time.Second, l.refused())
+	l.local.Add(time.Second)
+	l.send()
+}
+
+// A slow answer of a window that is over does not close the next one.
+func TestALateAnswerOfTheWindowBefore(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.answer(l.send(), left(600, 10, 30*time.Second))
+	slow, slower := l.send(), l.send()
+	l.local.Add(31 * time.Second)
+	l.answer(slow, left(600, 0, 30*time.Second))
+	l.answer(l.send(), left(600, 599, 91*time.Second))
+	l.answer(slower, left(600, 0, 30*time.Second))
+	l.send()
+	require.Equal(t, []Rate{left(600, 599, 91*time.Second)}, l.Snapshot())
+}
+
+// A token has buckets of its own; Snapshot shows the tighter one.
+func TestTokensHaveBucketsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.answer(l.send(), left(300, 0, 30*time.Second))
+	l.refused()
+	other, d, _ := l.Limits.try(bucketKey{2, "b"}, 0, 0)
+	require.Nil(t, d)
+	l.answer(other, left(600, 300, 50*time.Second))
+	l.refused()
+	require.Equal(t, []Rate{left(300, 0, 30*time.Second)}, l.Snapshot())
 }
 
 // A bucket that is used up is not asked again before its reset, on the org's clock.
@@ -116,7 +276,7 @@ func TestExhaustedBucketIsNotAsked(t *testing.T) {
 	local.Add(20 * time.Second) // the users' answer brought Date noon again: 30 s from now
 	_, _, err = other.ListGroups(t.Context(), ListGroups{}, "")
 	requireKind(t, err, RetryLater)
-	local.Add(10 * time.Second)
+	local.Add(11 * time.Second)
 	_, _, err = other.ListGroups(t.Context(), ListGroups{}, "")
 	require.NoError(t, err, "the window is over")
 	require.EqualValues(t, 4, calls.Load())
@@ -125,24 +285,21 @@ func TestExhaustedBucketIsNotAsked(t *testing.T) {
 // A reset far in the future blocks for five minutes, not for hours.
 func TestUnbelievableReset(t *testing.T) {
 	t.Parallel()
-	local := &clock{now: noon}
-	l := &Limits{now: local.Now}
-	l.observe(Rate{Bucket: "b", Limit: 5, Reset: noon.Add(24 * time.Hour), Known: true}, time.Time{})
-	wait, _, ok := l.admit("b")
-	require.False(t, ok)
-	require.Equal(t, 5*time.Minute, wait)
-	local.Add(5 * time.Minute)
-	_, _, ok = l.admit("b")
-	require.True(t, ok)
-	_, _, ok = l.admit("unknown")
-	require.True(t, ok)
+	l := newLimiter(t)
+	l.answer(l.send(), left(5, 0, 24*time.Hour))
+	require.Equal(t, 5*time.Minute, l.refused())
+	l.local.Add(5 * time.Minute)
+	l.send()
 }
 
-func TestJitter(t *testing.T) {
+// The org's clock set back by hours does not stop the client for hours.
+func TestTheOrgsClockIsSetBack(t *testing.T) {
 	t.Parallel()
-	for range 1000 {
-		got := jitter(10 * time.Second)
-		require.GreaterOrEqual(t, got, 5*time.Second)
-		require.LessOrEqual(t, got, 10*time.Second)
-	}
+	l := newLimiter(t)
+	l.answer(l.send(), left(5, 1, 30*time.Second))
+	a := l.send()
+	a.observe(http.StatusOK, left(5, 0, 30*time.Second), noon)
+	b, _, _ := l.Limits.try(bucketKey{1, "other"}, 0, 0)
+	b.observe(http.StatusOK, Rate{Bucket: "other"}, noon.Add(-3*time.Hour))
+	l.send()
 }

@@ -1,8 +1,8 @@
 package okta
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -54,10 +54,10 @@ func setLimit(q url.Values, limit int) {
 }
 
 // list reads one page of T.
-func list[T any](ctx context.Context, c *Client, r request, check func(*T) (id, problem string)) ([]T, *Page, error) {
+func list[T any](ctx context.Context, c *Client, r request, k kind[T]) ([]T, *Page, error) {
 	var rows []T
-	page, err := c.do(ctx, r, func(dec *json.Decoder) (err error) {
-		rows, err = decodeList(dec, check)
+	page, err := c.do(ctx, r, func(body io.Reader) (err error) {
+		rows, err = decodeList(body, k)
 		return err
 	})
 	if err != nil {
@@ -67,10 +67,10 @@ func list[T any](ctx context.Context, c *Client, r request, check func(*T) (id, 
 }
 
 // single reads one T, which must have the id that was asked for.
-func single[T any](ctx context.Context, c *Client, r request, check func(*T) (id, problem string)) (*T, *Page, error) {
+func single[T any](ctx context.Context, c *Client, r request, k kind[T]) (*T, *Page, error) {
 	var object *T
-	page, err := c.do(ctx, r, func(dec *json.Decoder) (err error) {
-		object, err = decodeObject(dec, r.id, check)
+	page, err := c.do(ctx, r, func(body io.Reader) (err error) {
+		object, err = decodeObject(body, r.id, k)
 		return err
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func single[T any](ctx context.Context, c *Client, r request, check func(*T) (id
 }
 
 // do makes at most one HTTP exchange.
-func (c *Client) do(ctx context.Context, r request, decode func(*json.Decoder) error) (*Page, error) {
+func (c *Client) do(ctx context.Context, r request, decode func(io.Reader) error) (*Page, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -88,13 +88,15 @@ func (c *Client) do(ctx context.Context, r request, decode func(*json.Decoder) e
 	if err != nil {
 		return nil, err
 	}
-	if wait, rate, ok := c.limits.admit(r.bucket); !ok {
-		return nil, c.exhausted(r, wait, rate)
+	ticket, err := c.admit(ctx, r)
+	if err != nil {
+		return nil, err
 	}
+	defer ticket.done()
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	start := time.Now()
-	x := &exchange{Client: c, request: r, target: target, caller: ctx, call: callCtx}
+	x := &exchange{Client: c, request: r, ticket: ticket, target: target, caller: ctx, call: callCtx}
 	page, err := x.run(decode)
 	if c.onCall != nil {
 		call := Call{Method: http.MethodGet, Endpoint: r.template, Duration: time.Since(start), Err: err}
@@ -151,23 +153,17 @@ func (c *Client) failure(r request, detail string) *Error {
 	}
 }
 
-// exhausted is the error of a call that is not sent.
-func (c *Client) exhausted(r request, wait time.Duration, rate Rate) error {
-	e := c.failure(r, fmt.Sprintf("not sent: the %d calls of this window are used up, wait %s", rate.Limit, wait.Round(time.Second)))
-	e.Kind, e.RetryAfter = RetryLater, wait
-	return &RateLimitError{APIError: *e, Wait: wait}
-}
-
 // exchange is one HTTP exchange.
 type exchange struct {
 	*Client
 	request
+	ticket *ticket
 	target *url.URL
 	caller context.Context // of the caller
 	call   context.Context // with the time-out of this call
 }
 
-func (x *exchange) run(decode func(*json.Decoder) error) (*Page, error) {
+func (x *exchange) run(decode func(io.Reader) error) (*Page, error) {
 	req, err := http.NewRequestWithContext(x.call, http.MethodGet, x.target.String(), nil)
 	if err != nil {
 		return nil, x.failure(x.request, "the request cannot be built")
@@ -193,7 +189,7 @@ func (x *exchange) run(decode func(*json.Decoder) error) (*Page, error) {
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		page.Date = date
 	}
-	x.limits.observe(page.Rate, page.Date)
+	x.ticket.observe(page.Status, page.Rate, page.Date)
 	if resp.StatusCode != http.StatusOK {
 		return page, x.refusal(resp, page)
 	}
@@ -201,9 +197,7 @@ func (x *exchange) run(decode func(*json.Decoder) error) (*Page, error) {
 		return page, err
 	}
 	b := &body{r: resp.Body, left: MaxResponseBytes}
-	dec := json.NewDecoder(b)
-	dec.UseNumber()
-	if err := decode(dec); err != nil {
+	if err := decode(b); err != nil {
 		page.Next = ""
 		return page, x.bodyError(err, b, page)
 	}
@@ -259,7 +253,8 @@ func (x *exchange) answered(page *Page, detail string) *Error {
 type body struct {
 	r    io.Reader
 	left int64
-	head []byte
+	head []byte // without leading whitespace; empty for what looks like JSON
+	json bool   // it looks like JSON: nothing of it will be quoted
 	err  error
 }
 
@@ -285,11 +280,25 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
-	if room := maxHead - len(b.head); room > 0 {
-		b.head = append(b.head, p[:min(n, room)]...)
-	}
+	b.remember(p[:n])
 	if err != nil {
 		b.err = err
 	}
 	return n, err
 }
+
+func (b *body) remember(p []byte) {
+	if b.json || len(b.head) >= maxHead {
+		return
+	}
+	if len(b.head) == 0 {
+		p = bytes.TrimLeft(p, " \t\r\n")
+		b.json = len(p) > 0 && looksLikeJSON(p)
+	}
+	if !b.json {
+		b.head = append(b.head, p[:min(len(p), maxHead-len(b.head))]...)
+	}
+}
+
+// looksLikeJSON says whether a text begins as a list or an object.
+func looksLikeJSON(text []byte) bool { return text[0] == '[' || text[0] == '{' }

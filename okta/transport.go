@@ -103,7 +103,7 @@ func (x *exchange) explainText(e *Error, err error, head []byte) {
 		return
 	}
 	head = bytes.TrimSpace(head)
-	if len(head) > 0 && head[0] != '[' && head[0] != '{' {
+	if len(head) > 0 && !looksLikeJSON(head) {
 		e.detail = "non-JSON answer " + x.quote(head)
 		return
 	}

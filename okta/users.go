@@ -61,21 +61,54 @@ func (c *Client) ListUsers(ctx context.Context, o ListUsers, next string) ([]Use
 		q.Set("sortOrder", o.SortOrder)
 	}
 	r := request{endpoint: usersEndpoint, path: "/api/v1/users", query: q, next: next}
-	return list(ctx, c, r, checkUser)
+	return list(ctx, c, r, userKind)
 }
 
 // GetUser reads one user by id. An unknown id is an [Error] of Kind Gone. It is
 // the read to trust about one user: lists may lag behind it.
 func (c *Client) GetUser(ctx context.Context, id string) (*User, *Page, error) {
 	r := request{endpoint: userEndpoint, id: id, path: "/api/v1/users/" + url.PathEscape(id)}
-	return single(ctx, c, r, checkUser)
+	return single(ctx, c, r, userKind)
+}
+
+var userKind = kind[User]{readUser, checkUser}
+
+func readUser(w *wire, u *User) error {
+	stamps := new([6]string) // one piece of memory for the six
+	_, err := w.object("", func(name []byte) error {
+		switch string(name) {
+		case "id":
+			return w.str("id", &u.ID)
+		case "status":
+			return w.str("status", &u.Status)
+		case "transitioningToStatus":
+			return w.str("transitioningToStatus", &u.TransitioningToStatus)
+		case "created":
+			return w.pointer("created", &stamps[0], &u.Created)
+		case "activated":
+			return w.pointer("activated", &stamps[1], &u.Activated)
+		case "statusChanged":
+			return w.pointer("statusChanged", &stamps[2], &u.StatusChanged)
+		case "lastLogin":
+			return w.pointer("lastLogin", &stamps[3], &u.LastLogin)
+		case "lastUpdated":
+			return w.pointer("lastUpdated", &stamps[4], &u.LastUpdated)
+		case "passwordChanged":
+			return w.pointer("passwordChanged", &stamps[5], &u.PasswordChanged)
+		case "type":
+			return w.raw("type", &u.Type)
+		case "realmId":
+			return w.str("realmId", &u.RealmID)
+		case "profile":
+			return w.attributes("profile", &u.Profile)
+		}
+		return w.skip()
+	})
+	return err
 }
 
 // checkUser says what a user lacks, "" for nothing.
 func checkUser(u *User) (id, problem string) {
-	if string(u.Type) == "null" {
-		u.Type = nil
-	}
 	switch {
 	case u.ID == "":
 		return "", "has no id"

@@ -1,0 +1,134 @@
+package okta
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var crowded = Rate{Bucket: "b", Known: true}
+
+// tooMany ends a call with a concurrency 429.
+func (l *limiter) tooMany(t *ticket) {
+	t.observe(http.StatusTooManyRequests, crowded, l.local.Now())
+	t.done()
+}
+
+func (l *limiter) requireCap(most int) {
+	l.t.Helper()
+	_, got := l.InFlight()
+	require.Equal(l.t, most, got)
+}
+
+// The cap is halved once for a burst of 429s, and grows back until it is none.
+func TestInFlightCap(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.answer(l.send(), left(600, 600, time.Hour))
+	var calls []*ticket
+	for range 10 {
+		calls = append(calls, l.send())
+	}
+	l.requireCap(0)
+	for _, call := range calls[4:] {
+		l.tooMany(call)
+		l.requireCap(5)
+	}
+	l.send()
+	l.held() // 5 in flight
+	last := calls[0]
+	l.answer(last, left(600, 590, time.Hour))
+	again := l.send()
+	l.local.Add(9 * time.Second)
+	l.tooMany(again)
+	l.requireCap(2)
+	l.local.Add(19 * time.Second)
+	l.requireCap(3)
+	l.held()
+	l.local.Add(61 * time.Second)
+	l.requireCap(0)
+	for range 75 {
+		l.send()
+	}
+	inFlight, _ := l.InFlight()
+	require.Equal(t, 79, inFlight)
+}
+
+func TestTheCapIsAtLeastOne(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	for range 3 {
+		l.tooMany(l.send())
+		l.requireCap(1)
+		l.local.Add(time.Second)
+	}
+	l.local.Add(time.Hour)
+	l.requireCap(0)
+	l.send().observe(http.StatusOK, crowded, noon)
+	l.requireCap(0)
+}
+
+// A call waits for a slot: until one is free, its context ends or it has waited long.
+func TestACallWaitsForASlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimits()
+		key := bucketKey{1, "b"}
+		admit := func(ctx context.Context) (*ticket, *denial, error) { return l.admit(ctx, key, 0) }
+		first, _, _ := admit(t.Context())
+		first.observe(http.StatusTooManyRequests, crowded, time.Now())
+		began := time.Now()
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err := admit(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(began))
+
+		got := make(chan *ticket)
+		go func() {
+			next, _, _ := admit(t.Context())
+			got <- next
+		}()
+		time.Sleep(time.Second)
+		first.done()
+		second := <-got
+		require.NotNil(t, second)
+		require.Equal(t, 2*time.Second, time.Since(began))
+		second.observe(http.StatusTooManyRequests, crowded, time.Now())
+		inFlight, most := l.InFlight()
+		require.Equal(t, []int{1, 1}, []int{inFlight, most})
+
+		began = time.Now()
+		_, d, err := admit(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, maxSlotHold, time.Since(began))
+		require.NotNil(t, d)
+		require.Contains(t, d.reason(), "not sent: the 1 calls in flight, as many as Okta takes at present, do not end, wait 1s")
+	})
+}
+
+// Where answers do not come, a call is not held for long.
+func TestACallIsNotHeldForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimits()
+		key := bucketKey{1, "b"}
+		first, _, _ := l.admit(t.Context(), key, 0)
+		began := time.Now()
+		second, _, _ := l.admit(t.Context(), key, 0)
+		require.NotNil(t, second, "nothing is known: it is sent")
+		require.Equal(t, maxAskHold, time.Since(began))
+		second.observe(http.StatusOK, Rate{Limit: 3, Remaining: 1, Reset: began.Add(30 * time.Second), Known: true}, time.Now())
+		_, d, _ := l.admit(t.Context(), key, 0)
+		require.NotNil(t, d, "it may be used up: it is not sent")
+		require.Equal(t, maxAskHold+maxHold, time.Since(began))
+		require.Equal(t, 28500*time.Millisecond, d.wait)
+		first.done()
+		second.done()
+	})
+}
