@@ -63,7 +63,7 @@ func (s *SQLite) ListConnectors(ctx context.Context) ([]Connector, error) {
 // DeleteConnector implements [Connectors]. Whatever the mode, the watermark goes:
 // a connector that is applied again later begins with a Full.
 func (s *SQLite) DeleteConnector(ctx context.Context, name string, mode DeleteMode) error {
-	return s.write(ctx, func(t *tx) error {
+	err := s.write(ctx, func(t *tx) error {
 		var holder sql.NullString
 		var expired bool
 		found, err := first(ctx, t, []any{&t.conn, &holder, &expired, &t.now}, `
@@ -98,11 +98,15 @@ func (s *SQLite) DeleteConnector(ctx context.Context, name string, mode DeleteMo
 		}
 		return t.retire(ctx)
 	})
+	if err != nil {
+		return err
+	}
+	return s.dropCondemned(ctx)
 }
 
 // retire ends all that a deleted connector's runs left for their successors.
 func (t *tx) retire(ctx context.Context) error {
-	if err := t.dropShadows(ctx, t.conn, true); err != nil {
+	if err := t.condemnShadows(ctx, t.conn, true); err != nil {
 		return err
 	}
 	for _, q := range []string{

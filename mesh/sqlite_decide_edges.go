@@ -19,12 +19,19 @@ const (
 	mayGo = `(` + followsEnd + ` OR NOT (` + heldBefore + ` OR ` + heldNow + `))`
 )
 
-// joinEnds joins the ends of an edge e, as userStays and groupStays name them.
-const joinEnds = `
-	LEFT JOIN im_objects u INDEXED BY im_objects_state ON u.key = e.member_key
-	LEFT JOIN im_objects g INDEXED BY im_objects_state ON g.key = e.group_key
-	LEFT JOIN im_staged su ON su.run_key = :run AND su.key = e.member_key
-	LEFT JOIN im_staged sg ON sg.run_key = :run AND sg.key = e.group_key `
+// joinMemberEnd and joinGroupEnd join the ends of an edge, as userStays and groupStays
+// name them, by the column that holds the end's key.
+func joinMemberEnd(key string) string {
+	return `
+	LEFT JOIN im_objects u INDEXED BY im_objects_state ON u.key = ` + key + `
+	LEFT JOIN im_staged su ON su.run_key = :run AND su.key = ` + key
+}
+
+func joinGroupEnd(key string) string {
+	return `
+	LEFT JOIN im_objects g INDEXED BY im_objects_state ON g.key = ` + key + `
+	LEFT JOIN im_staged sg ON sg.run_key = :run AND sg.key = ` + key
+}
 
 // The edges of dirty groups, and those of dirty members. An edge may be both.
 const (
@@ -42,7 +49,7 @@ func (g *guards) edges(ctx context.Context) error {
 	args := g.view.args(g.tx, sql.Named("users", g.scope.Users), sql.Named("groups", g.scope.Groups))
 	for _, side := range [][2]string{{edgesOfDirtyGroups, ofDirtyGroups}, {edgesOfDirtyMembers, ofDirtyMembers}} {
 		if _, err := g.exec(ctx, `INSERT OR IGNORE INTO im_staged_edges (run_key, group_key, member_key, reason)
-			SELECT :run, e.group_key, e.member_key, `+dueDeletes.why+side[0]+joinEnds+` WHERE `+side[1]+` AND `+dueDeletes.due+`
+			SELECT :run, e.group_key, e.member_key, `+dueDeletes.why+side[0]+joinMemberEnd(`e.member_key`)+joinGroupEnd(`e.group_key`)+` WHERE `+side[1]+` AND `+dueDeletes.due+`
 			AND NOT `+followsEnd+` AND NOT `+heldBefore, args...); err != nil {
 			return err
 		}

@@ -22,10 +22,14 @@ const taken = ` EXISTS (SELECT 1 FROM im_objects o INDEXED BY im_objects_fold
 // the other attributes are written under the old name (settleHeld); the object waits
 // for the new one.
 //
-// The values of im_staged.looked_up: 4, a rename that waits; 5, its attributes are written.
+// The values of im_staged.looked_up: 4, a rename that waits, or an add that will; 5, the
+// attributes of the rename are written.
 func (g *guards) wait(ctx context.Context) error {
 	args := g.view.args(g.tx)
 	if err := g.wishes(ctx); err != nil {
+		return err
+	}
+	if err := g.giveWay(ctx); err != nil {
 		return err
 	}
 	for {
@@ -41,23 +45,38 @@ func (g *guards) wait(ctx context.Context) error {
 	if _, err := g.exec(ctx, `
 		INSERT INTO im_objects (key, connector_key, type, external_id, external_fold, attributes, hash, stamp, state, reason, created_at, updated_at)
 		SELECT s.key, :conn, s.type, s.external_id, s.external_fold, s.attributes, s.hash, s.stamp, 'outside', 'waiting', :now, :now
-		FROM im_staged s WHERE s.run_key = :run AND s.kind = 'add' AND`+taken+`
+		FROM im_staged s WHERE s.run_key = :run AND s.kind = 'add' AND (s.looked_up = 4 OR`+taken+`)
 		ON CONFLICT (key) DO UPDATE SET external_id = excluded.external_id, external_fold = excluded.external_fold,
 			attributes = excluded.attributes, hash = excluded.hash, stamp = max(stamp, excluded.stamp),
 			state = 'outside', reason = 'waiting', wants = '', updated_at = excluded.updated_at`, append(args, sql.Named("now", g.now))...); err != nil {
 		return err
 	}
-	_, err := g.exec(ctx, `DELETE FROM im_staged AS s WHERE s.run_key = :run AND s.kind = 'add' AND`+taken, args...)
+	_, err := g.exec(ctx, `DELETE FROM im_staged AS s WHERE s.run_key = :run AND s.kind = 'add' AND (s.looked_up = 4 OR`+taken+`)`, args...)
+	return err
+}
+
+// giveWay makes those wait for whom no answer of this run's says that they still want
+// their external id, when another wants it too: Okta has given it to him whom the run
+// saw, or else to him of whom it spoke last. The others may be gone; a Full finds out.
+func (g *guards) giveWay(ctx context.Context) error {
+	_, err := g.exec(ctx, `
+		WITH wanted AS MATERIALIZED (
+			SELECT s.key, s.type, s.external_fold, s.stamp, EXISTS (SELECT 1 FROM im_seen n WHERE n.run_key = ?1 AND n.key = s.key) AS seen
+			FROM im_staged s WHERE s.run_key = ?1 AND s.kind IN ('add', 'rename'))
+		UPDATE im_staged SET looked_up = 4 WHERE run_key = ?1 AND key IN (
+			SELECT a.key FROM wanted a JOIN wanted b ON b.type = a.type AND b.external_fold = a.external_fold AND b.key <> a.key
+			WHERE NOT a.seen AND (b.seen OR (b.stamp, b.key) > (a.stamp, a.key)))`, g.run)
 	return err
 }
 
 // wishes stages again the renames that have waited, unless somebody who stays has the
-// id they want.
+// id they want. Those whose own delete is held keep the id that they have.
 func (g *guards) wishes(ctx context.Context) error {
 	type wish struct {
 		o   Object
 		key int64
 	}
+	open, closed := g.view.keeps()
 	found, err := collect(ctx, g.tx, func(rows *sql.Rows) (w wish, err error) {
 		var attributes string
 		var stamp int64
@@ -67,7 +86,8 @@ func (g *guards) wishes(ctx context.Context) error {
 	}, `SELECT o.key, o.type, i.okta_id, o.wants, o.attributes, o.hash, o.stamp
 		FROM im_objects o INDEXED BY im_objects_wants JOIN im_ids i ON i.key = o.key
 		WHERE o.connector_key = ?1 AND o.wants <> '' AND o.state = 'live'
-		AND NOT EXISTS (SELECT 1 FROM im_staged d WHERE d.run_key = ?2 AND d.key = o.key)`, g.conn, g.run)
+		AND NOT EXISTS (SELECT 1 FROM im_staged d WHERE d.run_key = ?2 AND d.key = o.key)
+		AND NOT EXISTS (SELECT 1 FROM im_held h WHERE h.hold_key IN (?3, ?4) AND h.key = o.key AND h.member_key = 0)`, g.conn, g.run, open, closed)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"math"
 )
 
@@ -21,6 +22,7 @@ type edgeDuty struct {
 	due   string // which edges of the window to write
 	may   string // what a hold says of it
 	why   string // the reason to write
+	note  string // im_chunk.note
 }
 
 // Where the ends stand once all that is staged is applied. u and g are the ends'
@@ -43,10 +45,11 @@ var (
 		why: `CASE
 			WHEN NOT ` + userStays + ` THEN CASE WHEN :users THEN coalesce(nullif(su.reason, ''), nullif(u.reason, ''), 'out-of-scope') ELSE 'deprovisioned' END
 			WHEN NOT ` + groupStays + ` THEN coalesce(nullif(sg.reason, ''), nullif(g.reason, ''), 'group-deleted')
-			ELSE 'member-removed' END`}
+			ELSE 'member-removed' END`,
+		note: followsEnd}
 	dueAdds = edgeDuty{stage: stageAdds, op: Add, live: 1,
 		due: `e.live = 0 AND e.listed = 1 AND ` + userStays + ` AND ` + groupStays, may: `true`,
-		why: `''`}
+		why: `''`, note: `e.deprovisioned`}
 )
 
 // edgeWalk goes over the edges of the dirty ids of one stage and side, from just
@@ -103,21 +106,22 @@ func (t *tx) indexEdges(ctx context.Context) (due bool, err error) {
 		return false, err
 	}
 	if _, err := t.exec(ctx, `INSERT OR IGNORE INTO im_member_groups (member_key, group_key)
-		SELECT e.member_key, e.group_key`+w.edges()+w.until()+w.dirty()+` AND d.key <= :lastKey ORDER BY e.member_key, e.group_key`,
+		SELECT e.member_key, e.group_key`+w.edges("")+w.until()+w.dirty()+` AND d.key <= :lastKey ORDER BY e.member_key, e.group_key`,
 		w.args(sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther))...); err != nil {
 		return false, err
 	}
 	return true, t.passDirty(ctx, w, lastKey, lastOther)
 }
 
-// edges, until and dirty are the parts of a query that walks the edges in order.
-func (w *edgeWalk) edges() string {
+// edges, until and dirty are the parts of a query that walks the edges in order; near
+// joins what belongs to the dirty id, before its edges.
+func (w *edgeWalk) edges(near string) string {
 	const after = ` > CASE WHEN d.key = :key THEN :after ELSE 0 END`
 	if w.side == "m" {
-		return ` FROM im_dirty d CROSS JOIN im_member_groups k ON k.member_key = d.key AND k.group_key` + after + `
+		return ` FROM im_dirty d` + near + ` CROSS JOIN im_member_groups k ON k.member_key = d.key AND k.group_key` + after + `
 			CROSS JOIN im_edges e ON e.group_key = k.group_key AND e.member_key = k.member_key`
 	}
-	return ` FROM im_dirty d CROSS JOIN im_edges e ON e.group_key = d.key AND e.member_key` + after
+	return ` FROM im_dirty d` + near + ` CROSS JOIN im_edges e ON e.group_key = d.key AND e.member_key` + after
 }
 
 func (w *edgeWalk) until() string {
@@ -135,7 +139,7 @@ func (w *edgeWalk) args(more ...any) []any {
 
 // window finds the last of the next n edges; beyond all keys when fewer are left.
 func (w *edgeWalk) window(ctx context.Context, t *tx, n int) (lastKey, lastOther int64, err error) {
-	found, err := first(ctx, t, []any{&lastKey, &lastOther}, `SELECT d.key, `+w.other+w.edges()+w.dirty()+`
+	found, err := first(ctx, t, []any{&lastKey, &lastOther}, `SELECT d.key, `+w.other+w.edges("")+w.dirty()+`
 		ORDER BY d.key, `+w.other+` LIMIT 1 OFFSET :skip`, w.args(sql.Named("skip", n-1))...)
 	if err == nil && !found {
 		return math.MaxInt64, 0, nil
@@ -143,53 +147,31 @@ func (w *edgeWalk) window(ctx context.Context, t *tx, n int) (lastKey, lastOther
 	return lastKey, lastOther, err
 }
 
-// write brings the window's due edges into the feed.
-func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope, lastKey, lastOther int64) (int, error) {
-	if _, err := t.exec(ctx, `CREATE TEMP TABLE IF NOT EXISTS im_chunk (
-		n INTEGER PRIMARY KEY, group_key INTEGER NOT NULL, member_key INTEGER NOT NULL, reason TEXT NOT NULL, follows INTEGER NOT NULL)`); err != nil {
-		return 0, err
+// due is the query for the window's edges that are due, in order. Of a run that has
+// staged nothing, an Add's ends need only be looked at where they must be live, and an
+// edge whose end is not is passed at once: a first import consists of such edges.
+func (w *edgeWalk) due(duty edgeDuty, scope Scope, staged bool) string {
+	group, member, due := `d.key`, `e.member_key`, duty.due+` AND `+duty.may
+	if w.side == "m" {
+		group, member = `e.group_key`, `d.key`
 	}
-	if _, err := t.exec(ctx, `DELETE FROM temp.im_chunk`); err != nil {
-		return 0, err
-	}
-	v, err := t.holdView(ctx)
-	if err != nil {
-		return 0, err
-	}
-	n, err := t.exec(ctx, `INSERT INTO temp.im_chunk (group_key, member_key, reason, follows)
-		SELECT e.group_key, e.member_key, `+duty.why+`, `+followsEnd+w.edges()+w.until()+joinEnds+w.dirty()+`
-		AND d.key <= :lastKey AND `+duty.due+` AND `+duty.may+` ORDER BY d.key, `+w.other,
-		w.args(v.args(t, sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther),
-			sql.Named("users", scope.Users), sql.Named("groups", scope.Groups))...)...)
-	if err != nil || n == 0 {
-		return 0, err
-	}
-	if _, err := t.exec(ctx, `UPDATE im_edges SET live = ?, reason = c.reason, run_key = ?
-		FROM temp.im_chunk c WHERE im_edges.group_key = c.group_key AND im_edges.member_key = c.member_key`, duty.live, t.run); err != nil {
-		return 0, err
-	}
-	counts := Counts{Added: int(n)}
-	if duty.op == Delete {
-		counts = Counts{Deleted: int(n)}
-	}
-	if err := t.addCounts(ctx, GroupMember, counts); err != nil {
-		return 0, err
-	}
-	if duty.op == Delete {
-		var alone int // without a user or group
-		if _, err := first(ctx, t, []any{&alone}, `SELECT count(*) FROM temp.im_chunk WHERE NOT follows`); err != nil {
-			return 0, err
+	ofGroup, ofMember := joinGroupEnd(group), joinMemberEnd(member)
+	if duty.op == Add && !staged {
+		const live = ` CROSS JOIN im_objects %[1]s INDEXED BY im_objects_state ON %[1]s.key = %[2]s AND %[1]s.state = 'live' `
+		ofGroup, ofMember, due = "", "", `e.live = 0 AND e.listed = 1`
+		if scope.Groups {
+			ofGroup = fmt.Sprintf(live, "g", group)
 		}
-		if err := t.addGuarded(ctx, GroupMember, alone); err != nil {
-			return 0, err
+		if scope.Users {
+			ofMember = fmt.Sprintf(live, "u", member)
+		} else {
+			due += ` AND e.deprovisioned = 0`
 		}
 	}
-	base, err := t.reserveSeq(ctx, n)
-	if err != nil {
-		return 0, err
+	near, far := ofGroup, ofMember
+	if w.side == "m" {
+		near, far = ofMember, ofGroup
 	}
-	_, err = t.exec(ctx, `INSERT INTO im_changes (connector_key, seq, op, type, key, member_key, reason, run_key, at)
-		SELECT ?, ? + n, ?, 'GroupMember', group_key, member_key, reason, ?, ? FROM temp.im_chunk ORDER BY n`,
-		t.conn, base, duty.op, t.run, t.now)
-	return int(n), err
+	return `SELECT e.group_key, e.member_key, ` + duty.why + `, ` + duty.note + w.edges(near) + w.until() + far + w.dirty() + `
+		AND d.key <= :lastKey AND ` + due + ` ORDER BY d.key, ` + w.other
 }

@@ -40,6 +40,7 @@ func (t *tx) appendFeed(ctx context.Context, rows []feedRow) error {
 	if err != nil {
 		return err
 	}
+	w := rowWriter{width: 11, head: `INSERT INTO im_changes (connector_key, seq, op, type, key, external_id, attributes, changed, reason, run_key, at)`}
 	for i, r := range rows {
 		var changed any
 		if r.op == Update {
@@ -47,27 +48,27 @@ func (t *tx) appendFeed(ctx context.Context, rows []feedRow) error {
 				return err
 			}
 		}
-		if _, err := t.exec(ctx, `
-			INSERT INTO im_changes (connector_key, seq, op, type, key, external_id, attributes, changed, reason, run_key, at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			t.conn, base+1+int64(i), r.op, r.typ, r.key, r.external, string(r.attrs), changed, r.reason, t.run, t.now); err != nil {
-			return err
-		}
+		w.add(t.conn, base+1+int64(i), string(r.op), string(r.typ), r.key, r.external, string(r.attrs), changed, string(r.reason), t.run, t.now)
 	}
-	return nil
+	return w.write(ctx, t)
 }
 
 // flush writes what apply changed in memory.
 func (w *objectWriter) flush(ctx context.Context) error {
 	var lively []edgeSide
 	var users, groups, alive []int64
+	rows := rowWriter{width: 11,
+		head: `INSERT INTO im_objects (key, connector_key, type, external_id, external_fold, attributes, hash, stamp, state, created_at, updated_at)`,
+		tail: ` ON CONFLICT (key) DO UPDATE SET external_id = excluded.external_id, external_fold = excluded.external_fold,
+			attributes = excluded.attributes, hash = excluded.hash, stamp = excluded.stamp,
+			state = excluded.state, reason = '', wants = '', updated_at = excluded.updated_at`}
 	for _, id := range w.order {
 		s := w.states[id]
 		if s == nil {
 			continue
 		}
 		if s.touchObject {
-			if err := w.writeObject(ctx, id, s); err != nil {
+			if err := w.writeObject(ctx, &rows, id, s); err != nil {
 				return err
 			}
 		}
@@ -89,6 +90,9 @@ func (w *objectWriter) flush(ctx context.Context) error {
 			alive = append(alive, s.key)
 		}
 	}
+	if err := rows.write(ctx, w.tx); err != nil {
+		return err
+	}
 	if !w.knownOnly {
 		if err := w.markSeen(ctx); err != nil {
 			return err
@@ -108,12 +112,17 @@ func (w *objectWriter) flush(ctx context.Context) error {
 	return w.markDirty(ctx, lively)
 }
 
-func (w *objectWriter) writeObject(ctx context.Context, id objectID, s *objectState) error {
-	if s.left != "" {
+// writeObject writes the object, or adds it to rows where all of it is written.
+func (w *objectWriter) writeObject(ctx context.Context, rows *rowWriter, id objectID, s *objectState) (err error) {
+	switch {
+	case s.left != "":
 		return w.forgetOutside(ctx, s)
-	}
-	if s.attrs == nil {
-		_, err := w.exec(ctx, `UPDATE im_objects SET hash = ?, stamp = ? WHERE key = ?`, s.hash, s.stamp, s.key)
+	case s.attrs == nil:
+		_, err = w.exec(ctx, `UPDATE im_objects SET hash = ?, stamp = ?, wants = '' WHERE key = ?`, s.hash, s.stamp, s.key)
+		return err
+	case s.live && !s.revived: // who and what it is stays, and so do the indexes
+		_, err = w.exec(ctx, `UPDATE im_objects SET attributes = ?, hash = ?, stamp = ?, wants = '', updated_at = ? WHERE key = ?`,
+			string(s.attrs), s.hash, s.stamp, w.now, s.key)
 		return err
 	}
 	state := string(Live)
@@ -121,14 +130,7 @@ func (w *objectWriter) writeObject(ctx context.Context, id objectID, s *objectSt
 		state = stateOutside
 	}
 	fold := externalFold(Object{Type: id.typ, OktaID: id.oktaID, ExternalID: s.external})
-	if _, err := w.exec(ctx, `
-		INSERT INTO im_objects (key, connector_key, type, external_id, external_fold, attributes, hash, stamp, state, created_at, updated_at)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)
-		ON CONFLICT (key) DO UPDATE SET external_id = ?4, external_fold = ?5, attributes = ?6, hash = ?7, stamp = ?8,
-			state = ?9, reason = '', wants = '', updated_at = ?10`,
-		s.key, w.conn, id.typ, s.external, fold, string(s.attrs), s.hash, s.stamp, state, w.now); err != nil {
-		return err
-	}
+	rows.add(s.key, w.conn, string(id.typ), s.external, fold, string(s.attrs), s.hash, s.stamp, state, w.now, w.now)
 	// Of a user without a row there is no mark to clear, unless his groups decide about him.
 	if !s.revived && !s.entered || !s.exists && !w.membersOnly || id.typ != User {
 		return nil
@@ -162,16 +164,10 @@ func (w *objectWriter) writeStaged(ctx context.Context, id objectID, s *objectSt
 
 // markSeen records that this run saw the objects of the page.
 func (w *objectWriter) markSeen(ctx context.Context) error {
-	seen := make([][2]int64, 0, len(w.order))
+	rows := rowWriter{width: 3, head: `INSERT INTO im_seen (run_key, key, stamp)`,
+		tail: ` ON CONFLICT (run_key, key) DO UPDATE SET stamp = excluded.stamp WHERE excluded.stamp > stamp`}
 	for _, id := range w.order {
-		seen = append(seen, [2]int64{w.states[id].key, w.states[id].seenStamp})
+		rows.add(w.run, w.states[id].key, w.states[id].seenStamp)
 	}
-	list, err := jsonArg(seen)
-	if err != nil {
-		return err
-	}
-	_, err = w.exec(ctx, `
-		INSERT INTO im_seen (run_key, key, stamp) SELECT ?, value ->> 0, value ->> 1 FROM json_each(?) WHERE true
-		ON CONFLICT (run_key, key) DO UPDATE SET stamp = max(stamp, excluded.stamp) WHERE excluded.stamp > stamp`, w.run, list)
-	return err
+	return rows.write(ctx, w.tx)
 }

@@ -3,108 +3,168 @@ package mesh
 import (
 	"context"
 	"database/sql"
-	"slices"
+	"math"
+	"strings"
 	"sync"
 )
 
 // keyCacheSize bounds each of the two generations of a keyCache: about 5 MB.
 const keyCacheSize = 1 << 16
 
-// keyCache remembers the integer keys of users' Okta ids: a member list names each
-// user once for every group he is in, and finding 1,000 texts in an index costs more
-// than writing their edges. Rows of im_ids are never changed or removed, so an entry
-// is never wrong; only committed keys may be added.
+// keyCache remembers the integer keys of Okta ids: a member list names each user once
+// for every group he is in, and finding 1,000 texts in an index costs more than writing
+// their edges. Rows of im_ids are never changed or removed, so an entry is never wrong;
+// only committed keys may be added.
 type keyCache struct {
 	mu         sync.Mutex
-	young, old map[memberID]int64
+	young, old map[idName]int64
 }
 
-// memberID is a user of a connector.
-type memberID struct {
-	conn   int64
+// idSpace is a type of a connector: ids are unique within it.
+type idSpace struct {
+	conn  int64
+	group bool
+}
+
+// idName is what im_ids has one row for.
+type idName struct {
+	idSpace
 	oktaID string
 }
 
-// get returns the keys it knows, the others as missing.
-func (c *keyCache) get(conn int64, ids []string) (keys []int64, missing []string) {
+// get returns the keys of ids, 0 for those it does not know, whose places it names.
+func (c *keyCache) get(space idSpace, ids []string) (keys []int64, missing []int) {
+	keys = make([]int64, len(ids))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	keys = make([]int64, 0, len(ids))
-	for _, id := range ids {
-		name := memberID{conn, id}
+	for i, id := range ids {
+		name := idName{space, id}
 		key, ok := c.young[name]
 		if !ok {
 			if key, ok = c.old[name]; ok {
+				name.oktaID = strings.Clone(id)
 				c.put(name, key) // used again: it stays for another generation
 			}
 		}
-		if ok {
-			keys = append(keys, key)
-		} else {
-			missing = append(missing, id)
+		if keys[i] = key; !ok {
+			missing = append(missing, i)
 		}
 	}
 	return keys, missing
 }
 
-func (c *keyCache) put(name memberID, key int64) {
+func (c *keyCache) put(name idName, key int64) {
 	if c.young == nil || len(c.young) >= keyCacheSize {
-		c.old, c.young = c.young, make(map[memberID]int64)
+		c.old, c.young = c.young, make(map[idName]int64)
 	}
 	c.young[name] = key
 }
 
-func (c *keyCache) add(found map[memberID]int64) {
+// add remembers keys. The ids are copied: they may be parts of a whole page's text.
+func (c *keyCache) add(space idSpace, found map[string]int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for name, key := range found {
-		c.put(name, key)
+	for id, key := range found {
+		if key == 0 {
+			continue // the store has never met it
+		}
+		c.put(idName{space, strings.Clone(id)}, key)
 	}
 }
 
 // intern returns the key of one id.
 func (t *tx) intern(ctx context.Context, typ ObjectType, oktaID string) (key int64, err error) {
-	const find = `SELECT key FROM im_ids WHERE connector_key = ? AND type = ? AND okta_id = ?`
-	if found, err := first(ctx, t, []any{&key}, find, t.conn, typ, oktaID); found || err != nil {
-		return key, err
+	keys, _, err := t.internAll(ctx, typ, []string{oktaID})
+	if err != nil {
+		return 0, err
 	}
-	_, err = first(ctx, t, []any{&key}, `INSERT INTO im_ids (connector_key, type, okta_id) VALUES (?, ?, ?) RETURNING key`, t.conn, typ, oktaID)
-	return key, err
+	return keys[0], nil
 }
 
-// internMembers returns the keys of users, sorted and each once. Ids that the store
-// has never met are interned without an object.
-func (t *tx) internMembers(ctx context.Context, ids []string) ([]int64, error) {
-	keys, missing := t.store.keys.get(t.conn, ids)
-	if len(missing) > 0 {
-		list, err := jsonArg(missing)
-		if err != nil {
-			return nil, err
-		}
-		found := map[memberID]int64{}
-		// CROSS JOIN keeps the list outermost: the planner cannot know that it is short.
-		if _, err := collect(ctx, t, func(rows *sql.Rows) (_ struct{}, err error) {
-			name, key := memberID{conn: t.conn}, int64(0)
-			err = rows.Scan(&name.oktaID, &key)
-			found[name] = key
-			return struct{}{}, err
-		}, `SELECT i.okta_id, i.key FROM json_each(?) j
-			CROSS JOIN im_ids i ON i.connector_key = ? AND i.type = 'User' AND i.okta_id = j.value`, list, t.conn); err != nil {
-			return nil, err
-		}
-		for _, id := range missing {
-			name := memberID{t.conn, id}
-			key, ok := found[name]
-			if !ok {
-				if key, err = t.intern(ctx, User, id); err != nil {
-					return nil, err
-				}
-				found[name] = key
-			}
-			keys = append(keys, key)
-		}
-		t.afterCommit = append(t.afterCommit, func() { t.store.keys.add(found) })
+// internAll returns the key of each id, in the order of ids. Ids that the store has
+// never met are interned without an object: their keys are fresh and above.
+func (t *tx) internAll(ctx context.Context, typ ObjectType, ids []string) (keys []int64, fresh int64, err error) {
+	return t.keysOf(ctx, typ, ids, t.addKeys)
+}
+
+// knownKeys returns the key of each id, 0 for an id that the store has never met.
+func (t *tx) knownKeys(ctx context.Context, typ ObjectType, ids []string) ([]int64, error) {
+	keys, _, err := t.keysOf(ctx, typ, ids, func(context.Context, ObjectType, []string, map[string]int64) (int64, error) { return 0, nil })
+	return keys, err
+}
+
+// keysOf finds keys, and has strange add those of ids that are nowhere.
+func (t *tx) keysOf(ctx context.Context, typ ObjectType, ids []string,
+	strange func(ctx context.Context, typ ObjectType, ids []string, found map[string]int64) (fresh int64, err error),
+) (keys []int64, fresh int64, err error) {
+	space := idSpace{t.conn, typ == Group}
+	keys, missing := t.store.keys.get(space, ids)
+	if len(missing) == 0 {
+		return keys, math.MaxInt64, nil
 	}
-	slices.Sort(keys)
-	return slices.Compact(keys), nil
+	found := make(map[string]int64, len(missing))
+	names := make([]string, len(missing))
+	for i, at := range missing {
+		names[i] = ids[at]
+	}
+	if err := t.findKeys(ctx, typ, names, found); err != nil {
+		return nil, 0, err
+	}
+	strangers := names[:0]
+	for _, name := range names {
+		if _, ok := found[name]; !ok {
+			found[name] = 0 // each once
+			strangers = append(strangers, name)
+		}
+	}
+	if fresh, err = strange(ctx, typ, strangers, found); err != nil {
+		return nil, 0, err
+	}
+	for _, i := range missing {
+		keys[i] = found[ids[i]]
+	}
+	t.afterCommit = append(t.afterCommit, func() { t.store.keys.add(space, found) })
+	return keys, fresh, nil
+}
+
+// findKeys adds to found the keys of those ids that the store has met.
+func (t *tx) findKeys(ctx context.Context, typ ObjectType, ids []string, found map[string]int64) error {
+	list, err := jsonArg(ids)
+	if err != nil {
+		return err
+	}
+	// CROSS JOIN keeps the list outermost: the planner cannot know that it is short.
+	_, err = collect(ctx, t, func(rows *sql.Rows) (_ struct{}, err error) {
+		var id string
+		var key int64
+		err = rows.Scan(&id, &key)
+		found[id] = key
+		return struct{}{}, err
+	}, `SELECT i.okta_id, i.key FROM json_each(?) j
+		CROSS JOIN im_ids i ON i.connector_key = ? AND i.type = ? AND i.okta_id = j.value`, list, t.conn, typ)
+	return err
+}
+
+// addKeys gives keys to ids that the store has never met, in their order, from fresh on,
+// and adds them to found. No other transaction writes meanwhile: the numbers above the
+// last are free.
+func (t *tx) addKeys(ctx context.Context, typ ObjectType, ids []string, found map[string]int64) (fresh int64, err error) {
+	if len(ids) == 0 {
+		return math.MaxInt64, nil
+	}
+	list, err := jsonArg(ids)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := first(ctx, t, []any{&fresh}, `SELECT coalesce(max(key), 0) + 1 FROM im_ids`); err != nil {
+		return 0, err
+	}
+	if _, err := t.exec(ctx, `INSERT INTO im_ids (key, connector_key, type, okta_id)
+		SELECT ?1 + key, ?2, ?3, value FROM json_each(?4)`, fresh, t.conn, typ, list); err != nil {
+		return 0, err
+	}
+	for i, id := range ids {
+		found[id] = fresh + int64(i)
+	}
+	return fresh, nil
 }

@@ -9,16 +9,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestKeysOfARolledBackTransactionAreForgotten(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	s, err := OpenSQLite(ctx, filepath.Join(t.TempDir(), "mesh.db"))
+func openForTest(t testing.TB) *SQLite {
+	t.Helper()
+	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "mesh.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func TestKeysOfARolledBackTransactionAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
 	intern := func(id string, fail error) (key int64) {
-		err := s.write(ctx, func(t *tx) error {
-			t.conn = 1
-			keys, err := t.internMembers(ctx, []string{id, id})
+		err := s.write(t.Context(), func(x *tx) error {
+			x.conn = 1
+			keys, _, err := x.internAll(t.Context(), User, []string{id, id})
 			if err == nil {
 				key = keys[0]
 				err = fail
@@ -35,24 +40,49 @@ func TestKeysOfARolledBackTransactionAreForgotten(t *testing.T) {
 	require.Equal(t, lost, intern("u2", nil))
 }
 
+// TestInternAll names ids that are new, known, remembered and repeated.
+func TestInternAll(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	intern := func(conn int64, typ ObjectType, ids ...string) (keys []int64) {
+		require.NoError(t, s.write(t.Context(), func(x *tx) (err error) {
+			x.conn = conn
+			keys, _, err = x.internAll(t.Context(), typ, ids)
+			return err
+		}))
+		return keys
+	}
+	require.Empty(t, intern(1, User))
+	require.Equal(t, []int64{1, 2, 1}, intern(1, User, "b", "a", "b"), "keys have the order of the list")
+	require.Equal(t, []int64{2, 3, 1}, intern(1, User, "a", "c", "b"))
+	require.Equal(t, []int64{4, 5}, intern(1, Group, "a", "c"), "a type has ids of its own")
+	require.Equal(t, []int64{6}, intern(2, User, "a"), "and so has a connector")
+	s.keys.young, s.keys.old = nil, nil
+	require.Equal(t, []int64{1, 7, 2, 7, 3}, intern(1, User, "b", "d", "a", "d", "c"), "read from the table")
+	require.Equal(t, []int64{5, 4}, intern(1, Group, "c", "a"))
+}
+
 func TestKeyCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	var c keyCache
-	found := map[memberID]int64{}
+	space := idSpace{conn: 1}
+	found := map[string]int64{}
 	for i := range 3 * keyCacheSize {
-		found[memberID{1, fmt.Sprint(i)}] = int64(i)
+		found[fmt.Sprint(i)] = int64(i) + 1
 	}
-	c.add(found)
+	c.add(space, found)
 	require.LessOrEqual(t, len(c.young)+len(c.old), 2*keyCacheSize)
 	known := 0
 	for id, key := range found {
-		if keys, _ := c.get(1, []string{id.oktaID}); len(keys) > 0 {
+		if keys, missing := c.get(space, []string{id}); len(missing) == 0 {
 			require.Equal(t, key, keys[0])
 			known++
 		}
 	}
 	require.Positive(t, known)
-	keys, missing := c.get(2, []string{"1"})
-	require.Empty(t, keys)
-	require.Equal(t, []string{"1"}, missing)
+	for _, other := range []idSpace{{conn: 2}, {conn: 1, group: true}} {
+		keys, missing := c.get(other, []string{"1"})
+		require.Equal(t, []int64{0}, keys)
+		require.Equal(t, []int{0}, missing)
+	}
 }

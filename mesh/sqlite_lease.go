@@ -9,7 +9,15 @@ import (
 
 // enter checks the fence, renews it, and fills the transaction's keys. A lease
 // that has run out but that nobody took still holds: its token is the newest.
+//
+// In a shared transaction the first page of a run does it for the others: nobody else can
+// take a lease meanwhile, and what the first renewed is not undone with a later page.
 func (t *tx) enter(ctx context.Context, f Fence) error {
+	t.fence = f
+	if e, ok := t.entered[f]; ok {
+		t.entry = e
+		return nil
+	}
 	found, err := first(ctx, t, []any{&t.conn, &t.run, &t.settling, &t.now}, `
 		UPDATE im_connectors SET lease_until = max(lease_until, `+sqlNow+` + lease_ttl)
 		WHERE name = ? AND lease_run = ? AND lease_token = ?
@@ -22,7 +30,6 @@ func (t *tx) enter(ctx context.Context, f Fence) error {
 	if !found {
 		return t.fencedError(ctx, f)
 	}
-	t.fence = f
 	return nil
 }
 
@@ -193,7 +200,7 @@ func (t *tx) supersede(ctx context.Context, runID, why string) error {
 
 // Renew implements [Writer].
 func (s *SQLite) Renew(ctx context.Context, f Fence, ttl time.Duration) error {
-	return s.fenced(ctx, f, func(t *tx) error {
+	return s.fencedPage(ctx, f, func(t *tx) error {
 		_, err := t.exec(ctx, `UPDATE im_connectors SET lease_until = max(lease_until, ?) WHERE key = ?`,
 			t.now+ttl.Milliseconds(), t.conn)
 		return err

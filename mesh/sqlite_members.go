@@ -2,10 +2,15 @@ package mesh
 
 import (
 	"context"
+	"math"
 )
 
-// WriteMembers implements [Writer]. The page goes in as one JSON list and is
-// joined, never looped over: memberships are the bulk of an import.
+// maxPairs is how many pairs of a group are in memory at once, beside a page.
+const maxPairs = 10_000
+
+// WriteMembers implements [Writer]. Memberships are the bulk of an import, and most
+// lists are as they were: a page is compared with what is stored, and only what differs
+// is written.
 func (s *SQLite) WriteMembers(ctx context.Context, f Fence, p MemberPage) (Progress, error) {
 	return s.recordPage(ctx, f, p.Page, func(t *tx, prog *progress) error {
 		if err := t.closePage(ctx, prog, p.Page, len(p.Members), prog.HighWater); err != nil {
@@ -27,25 +32,24 @@ func (t *tx) writeEvidence(ctx context.Context, prog *progress, p MemberPage) er
 	if err != nil {
 		return err
 	}
-	changed, err := t.exec(ctx, `
-		INSERT INTO im_edges (group_key, member_key, listed, deprovisioned)
-		SELECT ?1, m.value, 1, d.value IS NOT NULL FROM json_each(?2) m LEFT JOIN json_each(?3) d ON d.value = m.value WHERE true
-		ON CONFLICT (group_key, member_key) DO UPDATE SET listed = 1, deprovisioned = excluded.deprovisioned
-		WHERE listed <> 1 OR deprovisioned <> excluded.deprovisioned`, group, listed.all, listed.deprovisioned)
+	var changed int64
+	if p.Done && p.Number == 1 {
+		changed, err = t.writeList(ctx, group, listed)
+	} else {
+		changed, err = t.writePart(ctx, prog.key, group, p, listed)
+	}
 	if err != nil {
 		return err
 	}
-	unlisted, err := t.unlist(ctx, prog.key, group, p, listed)
-	if err != nil {
-		return err
-	}
-	if changed+unlisted > 0 {
+	if changed > 0 {
 		if _, err := t.exec(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) VALUES (?, 0, 'g', ?)`, t.conn, group); err != nil {
 			return err
 		}
 	}
-	if _, err := t.exec(ctx, `UPDATE im_progress SET group_key = ? WHERE key = ?`, group, prog.key); err != nil {
-		return err
+	if p.Number == 1 {
+		if _, err := t.exec(ctx, `UPDATE im_progress SET group_key = ? WHERE key = ?`, group, prog.key); err != nil {
+			return err
+		}
 	}
 	if p.Done {
 		if err := t.readToEnd(ctx, group, toMillis(prog.FirstDate)); err != nil {
@@ -55,70 +59,120 @@ func (t *tx) writeEvidence(ctx context.Context, prog *progress, p MemberPage) er
 	return t.addCounts(ctx, GroupMember, Counts{Seen: len(p.Members)})
 }
 
-// memberKeys are the keys of a page's members as lists for json_each, and how many
-// there are.
-type memberKeys struct {
-	all, deprovisioned string
-	n                  int
-}
-
-func (t *tx) listed(ctx context.Context, members []Member) (k memberKeys, err error) {
+// listed is the page's evidence.
+func (t *tx) listed(ctx context.Context, members []Member) ([]pair, error) {
 	ids := make([]string, len(members))
-	var gone []string
 	for i, m := range members {
 		if m.OktaID == "" {
-			return k, &ConflictError{"a member without an Okta id cannot be written"}
+			return nil, &ConflictError{"a member without an Okta id cannot be written"}
 		}
 		ids[i] = m.OktaID
-		if m.Deprovisioned {
-			gone = append(gone, m.OktaID)
+	}
+	keys, _, err := t.internAll(ctx, User, ids)
+	if err != nil {
+		return nil, err
+	}
+	pairs := make([]pair, len(keys))
+	for i, key := range keys {
+		pairs[i] = pair(key<<pairBits) | pairListed
+		if members[i].Deprovisioned {
+			pairs[i] |= pairDeprovisioned
 		}
 	}
-	keys, err := t.internMembers(ctx, ids)
-	if err != nil {
-		return k, err
-	}
-	goneKeys, err := t.internMembers(ctx, gone)
-	if err != nil {
-		return k, err
-	}
-	k.n = len(keys)
-	if k.all, err = jsonArg(keys); err != nil {
-		return k, err
-	}
-	k.deprovisioned, err = jsonArg(goneKeys)
-	return k, err
+	return sortPairs(pairs), nil
 }
 
-// unlist takes the evidence from the pairs that the complete list did not show.
-// The pages before the last are remembered in im_seen_edges.
-func (t *tx) unlist(ctx context.Context, stream, group int64, p MemberPage, listed memberKeys) (unlisted int64, err error) {
-	if p.Done && p.Number == 1 {
-		var have int
-		if _, err := first(ctx, t, []any{&have}, `SELECT count(*) FROM im_edges WHERE group_key = ? AND listed = 1`, group); err != nil || have == listed.n {
-			return 0, err // the usual case: nobody left
-		}
-		return t.exec(ctx, `UPDATE im_edges SET listed = 0 WHERE group_key = ? AND listed = 1
-			AND member_key NOT IN (SELECT value FROM json_each(?))`, group, listed.all)
+// writeList writes a complete list and returns how many pairs it changed.
+func (t *tx) writeList(ctx context.Context, group int64, listed []pair) (changed int64, err error) {
+	stored, all, err := t.storedPairs(ctx, group, math.MinInt64, math.MaxInt64, 2*len(listed)+maxPairs)
+	if err != nil {
+		return 0, err
 	}
-	if p.Number == 1 {
-		if _, err := t.exec(ctx, `DELETE FROM im_seen_edges WHERE progress_key = ?`, stream); err != nil {
+	if all {
+		return t.writeDiff(ctx, group, stored, listed, true)
+	}
+	if changed, err = t.putPairs(ctx, group, listed); err != nil {
+		return 0, err
+	}
+	var seen keySet
+	for _, p := range listed {
+		seen.add(p.key())
+	}
+	unlisted, err := t.unlist(ctx, group, &seen)
+	return changed + unlisted, err
+}
+
+// writePart writes a page of a list of several. The members of the pages before the last
+// are remembered in im_seen_edges: who is on none of them is no longer listed.
+func (t *tx) writePart(ctx context.Context, stream, group int64, p MemberPage, listed []pair) (changed int64, err error) {
+	if len(listed) > 0 {
+		// Okta lists members in the order of users, more or less: what is stored between
+		// the first and the last of the page is about the page.
+		low, high := listed[0].key(), listed[len(listed)-1].key()
+		stored, all, err := t.storedPairs(ctx, group, low, high, 2*len(listed))
+		if err != nil {
+			return 0, err
+		}
+		if all {
+			changed, err = t.writeDiff(ctx, group, stored, listed, false)
+		} else {
+			changed, err = t.putPairs(ctx, group, listed)
+		}
+		if err != nil {
 			return 0, err
 		}
 	}
-	if _, err := t.exec(ctx, `INSERT OR IGNORE INTO im_seen_edges (progress_key, member_key) SELECT ?, value FROM json_each(?)`, stream, listed.all); err != nil {
-		return 0, err
+	if p.Number == 1 {
+		if err := t.forgetSeen(ctx, stream); err != nil {
+			return 0, err
+		}
 	}
 	if !p.Done {
-		return 0, nil
+		return changed, t.rememberSeen(ctx, stream, p.Number, listed)
 	}
-	if unlisted, err = t.exec(ctx, `
-		UPDATE im_edges SET listed = 0 WHERE group_key = ?1 AND listed = 1
-		AND NOT EXISTS (SELECT 1 FROM im_seen_edges s WHERE s.progress_key = ?2 AND s.member_key = im_edges.member_key)`, group, stream); err != nil {
+	seen, err := t.seen(ctx, stream)
+	if err != nil {
 		return 0, err
 	}
-	_, err = t.exec(ctx, `DELETE FROM im_seen_edges WHERE progress_key = ?`, stream)
-	return unlisted, err
+	for _, p := range listed {
+		seen.add(p.key())
+	}
+	unlisted, err := t.unlist(ctx, group, seen)
+	if err != nil {
+		return 0, err
+	}
+	return changed + unlisted, t.forgetSeen(ctx, stream)
+}
+
+func (t *tx) writeDiff(ctx context.Context, group int64, stored, listed []pair, whole bool) (int64, error) {
+	fresh, other := diffPairs(stored, listed, whole)
+	if err := t.addPairs(ctx, group, fresh); err != nil {
+		return 0, err
+	}
+	changed, err := t.putPairs(ctx, group, other)
+	return int64(len(fresh)) + changed, err
+}
+
+// unlist takes the evidence from the group's pairs whose members are not in seen.
+func (t *tx) unlist(ctx context.Context, group int64, seen *keySet) (unlisted int64, err error) {
+	for low, all := int64(math.MinInt64), false; !all; {
+		var stored, gone []pair
+		if stored, all, err = t.storedPairs(ctx, group, low, math.MaxInt64, maxPairs); err != nil {
+			return 0, err
+		}
+		for _, p := range stored {
+			low = p.key() + 1
+			if p&pairListed != 0 && !seen.has(p.key()) {
+				gone = append(gone, p&^pairListed)
+			}
+		}
+		n, err := t.putPairs(ctx, group, gone)
+		if err != nil {
+			return 0, err
+		}
+		unlisted += n
+	}
+	return unlisted, nil
 }
 
 // GroupGone implements [Writer]. The group's evidence stays: Settle takes the edges
@@ -126,7 +180,7 @@ func (t *tx) unlist(ctx context.Context, stream, group int64, p MemberPage, list
 // staged here because a delta has no sweep.
 func (s *SQLite) GroupGone(ctx context.Context, f Fence, p Page, groupID string) error {
 	p.Done = true
-	return s.fenced(ctx, f, func(t *tx) error {
+	return s.fencedPage(ctx, f, func(t *tx) error {
 		prog, recorded, err := t.openPage(ctx, p)
 		if err != nil || recorded {
 			return err
@@ -159,7 +213,6 @@ func (s *SQLite) GroupGone(ctx context.Context, f Fence, p Page, groupID string)
 		if err := t.markDirty(ctx, []edgeSide{{Group, group}}); err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, `DELETE FROM im_seen_edges WHERE progress_key = ?`, prog.key)
-		return err
+		return t.forgetSeen(ctx, prog.key)
 	})
 }

@@ -3,11 +3,8 @@ package mesh
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -29,7 +26,9 @@ type objectState struct {
 	external string
 	hash     []byte
 	stamp    int64
-	attrs    json.RawMessage // nil: not read yet
+	wishes   bool            // waits for another external id
+	was      json.RawMessage // as stored, nil: not read
+	attrs    json.RawMessage // as they shall be, nil: untouched
 
 	seen      bool
 	seenStamp int64
@@ -59,6 +58,7 @@ type objectWriter struct {
 	knownOnly   bool // ids that the store has never met are left alone, none counts as seen
 
 	states  map[objectID]*objectState
+	byKey   map[int64]*objectState // those that were there
 	order   []objectID
 	holders map[holder]int64
 	feed    []feedRow
@@ -87,101 +87,6 @@ func checkObject(o Object, idOnly bool) error {
 		return &ConflictError{fmt.Sprintf("%s %s lacks an external id, attributes or a hash", o.Type, o.OktaID)}
 	}
 	return nil
-}
-
-// load reads the states of the objects and who holds their external ids.
-func (w *objectWriter) load(ctx context.Context, objects []Object) error {
-	w.states = make(map[objectID]*objectState, len(objects))
-	w.holders = map[holder]int64{}
-	w.counts = map[ObjectType]Counts{}
-	ids, folds := map[ObjectType][]string{}, map[ObjectType][]string{}
-	for _, o := range objects {
-		if err := checkObject(o, w.knownOnly); err != nil {
-			return err
-		}
-		if _, dup := w.states[idOf(o)]; !dup {
-			w.states[idOf(o)] = nil
-			w.order = append(w.order, idOf(o))
-			ids[o.Type] = append(ids[o.Type], o.OktaID)
-		}
-		folds[o.Type] = append(folds[o.Type], externalFold(o))
-	}
-	for typ, list := range ids {
-		if err := w.loadStates(ctx, typ, list); err != nil {
-			return err
-		}
-		if w.knownOnly {
-			continue // nothing is added
-		}
-		if err := w.loadHolders(ctx, typ, folds[typ]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *objectWriter) loadStates(ctx context.Context, typ ObjectType, ids []string) error {
-	arg, err := jsonArg(ids)
-	if err != nil {
-		return err
-	}
-	// CROSS JOIN keeps the list outermost: the planner cannot know that it is short.
-	_, err = collect(ctx, w, func(rows *sql.Rows) (_ struct{}, err error) {
-		s := &objectState{}
-		var oktaID string
-		var state sql.NullString
-		var seen sql.NullInt64
-		err = rows.Scan(&s.key, &oktaID, &state, &s.external, &s.hash, &s.stamp, &seen, &s.staged, &s.reason)
-		s.exists, s.live, s.outside = state.Valid, state.String == string(Live), state.String == stateOutside
-		s.seen, s.seenStamp = seen.Valid, seen.Int64
-		w.states[objectID{typ, oktaID}] = s
-		return struct{}{}, err
-	}, `SELECT i.key, i.okta_id, o.state, coalesce(o.external_id, ''), o.hash, coalesce(o.stamp, 0), s.stamp, coalesce(d.kind, ''), coalesce(d.reason, '')
-		FROM json_each(?1) j
-		CROSS JOIN im_ids i ON i.connector_key = ?2 AND i.type = ?3 AND i.okta_id = j.value
-		LEFT JOIN im_objects o ON o.key = i.key
-		LEFT JOIN im_seen s ON s.run_key = ?4 AND s.key = i.key
-		LEFT JOIN im_staged d ON d.run_key = ?4 AND d.key = i.key`, arg, w.conn, typ, w.run)
-	if err != nil {
-		return err
-	}
-	var missing []string
-	for _, id := range ids {
-		if w.states[objectID{typ, id}] == nil {
-			missing = append(missing, id)
-		}
-	}
-	if len(missing) == 0 || w.knownOnly {
-		return nil
-	}
-	if arg, err = jsonArg(missing); err != nil {
-		return err
-	}
-	_, err = collect(ctx, w, func(rows *sql.Rows) (_ struct{}, err error) {
-		s := &objectState{}
-		var oktaID string
-		err = rows.Scan(&s.key, &oktaID)
-		w.states[objectID{typ, oktaID}] = s
-		return struct{}{}, err
-	}, `INSERT INTO im_ids (connector_key, type, okta_id) SELECT ?, ?, value FROM json_each(?) RETURNING key, okta_id`, w.conn, typ, arg)
-	return err
-}
-
-func (w *objectWriter) loadHolders(ctx context.Context, typ ObjectType, folds []string) error {
-	arg, err := jsonArg(folds)
-	if err != nil {
-		return err
-	}
-	_, err = collect(ctx, w, func(rows *sql.Rows) (_ struct{}, err error) {
-		var fold string
-		var key int64
-		err = rows.Scan(&fold, &key)
-		w.holders[holder{typ, fold}] = key
-		return struct{}{}, err
-	}, `SELECT o.external_fold, o.key FROM json_each(?) j
-		CROSS JOIN im_objects o INDEXED BY im_objects_fold
-		ON o.connector_key = ? AND o.type = ? AND o.external_fold = j.value AND o.state = 'live'`, arg, w.conn, typ)
-	return err
 }
 
 // write applies the objects in order and writes what changed.
@@ -297,14 +202,19 @@ func (s *objectState) take(o Object) {
 // row. Where only ignored attributes differ, the stored attributes stay what the
 // feed last said, and the hash is refreshed so that the next look is cheap.
 func (w *objectWriter) update(ctx context.Context, s *objectState, o Object) (bool, error) {
-	if newer := toMillis(o.Stamp); newer > s.stamp {
-		s.stamp, s.touchObject = newer, true
+	if newer := toMillis(o.Stamp); newer > s.stamp || s.wishes { // he has the id that he waited to give up
+		s.stamp, s.touchObject = max(s.stamp, newer), true
 	}
 	if bytes.Equal(s.hash, o.Hash) {
 		return false, nil
 	}
-	if err := w.readAttributes(ctx, s); err != nil {
-		return false, err
+	if s.attrs == nil {
+		if s.was == nil {
+			if err := w.readAttributes(ctx, []int64{s.key}); err != nil {
+				return false, err
+			}
+		}
+		s.attrs = s.was
 	}
 	changed, err := changedNames(s.attrs, o.Attributes, w.ignore)
 	if err != nil {
@@ -317,40 +227,4 @@ func (w *objectWriter) update(ctx context.Context, s *objectState, o Object) (bo
 	s.take(o)
 	w.feed = append(w.feed, feedRow{op: Update, typ: o.Type, key: s.key, external: o.ExternalID, attrs: o.Attributes, changed: changed})
 	return true, nil
-}
-
-func (w *objectWriter) readAttributes(ctx context.Context, s *objectState) error {
-	if s.attrs != nil {
-		return nil
-	}
-	var attrs string
-	_, err := first(ctx, w, []any{&attrs}, `SELECT attributes FROM im_objects WHERE key = ?`, s.key)
-	s.attrs = json.RawMessage(attrs)
-	return err
-}
-
-// changedNames returns the sorted names whose values differ, without those ignored.
-func changedNames(before, after json.RawMessage, ignore []string) ([]string, error) {
-	var a, b map[string]json.RawMessage
-	if err := json.Unmarshal(before, &a); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(after, &b); err != nil {
-		return nil, err
-	}
-	differ := map[string]struct{}{}
-	for name, value := range a {
-		if other, ok := b[name]; !ok || !bytes.Equal(value, other) {
-			differ[name] = struct{}{}
-		}
-	}
-	for name := range b {
-		if _, ok := a[name]; !ok {
-			differ[name] = struct{}{}
-		}
-	}
-	for _, name := range ignore {
-		delete(differ, name)
-	}
-	return slices.Sorted(maps.Keys(differ)), nil
 }

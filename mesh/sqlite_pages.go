@@ -10,9 +10,9 @@ func (s *SQLite) WriteObjects(ctx context.Context, f Fence, p ObjectPage) (Progr
 	return s.recordPage(ctx, f, p.Page, func(t *tx, prog *progress) error { return t.writePage(ctx, prog, p) })
 }
 
-// recordPage has a page written in one transaction, unless it was recorded before.
+// recordPage has a page written whole, unless it was recorded before.
 func (s *SQLite) recordPage(ctx context.Context, f Fence, p Page, write func(t *tx, prog *progress) error) (got Progress, err error) {
-	err = s.fenced(ctx, f, func(t *tx) error {
+	err = s.fencedPage(ctx, f, func(t *tx) error {
 		prog, recorded, err := t.openPage(ctx, p)
 		if err != nil {
 			return err

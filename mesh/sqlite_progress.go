@@ -32,7 +32,7 @@ func (t *tx) progress(ctx context.Context, stream string) (*progress, error) {
 // Claim implements [Writer].
 func (s *SQLite) Claim(ctx context.Context, f Fence, stream, owner string) (Progress, error) {
 	var got Progress
-	err := s.fenced(ctx, f, func(t *tx) error {
+	err := s.fencedPage(ctx, f, func(t *tx) error {
 		if _, err := t.exec(ctx, `
 			INSERT INTO im_progress (run_key, stream, owner) VALUES (?, ?, ?)
 			ON CONFLICT (run_key, stream) DO UPDATE SET owner = excluded.owner`, t.run, stream, owner); err != nil {
@@ -138,7 +138,7 @@ func (t *tx) addCounts(ctx context.Context, typ ObjectType, c Counts) error {
 
 // RecordFailure implements [Writer].
 func (s *SQLite) RecordFailure(ctx context.Context, f Fence, stream, owner string, calls Calls) (failures int, err error) {
-	err = s.fenced(ctx, f, func(t *tx) error {
+	err = s.fencedPage(ctx, f, func(t *tx) error {
 		p, err := t.owned(ctx, stream, owner)
 		if err != nil {
 			return err
@@ -157,7 +157,7 @@ func (s *SQLite) RecordFailure(ctx context.Context, f Fence, stream, owner strin
 
 // RecordCalls implements [Writer].
 func (s *SQLite) RecordCalls(ctx context.Context, f Fence, calls Calls) error {
-	return s.fenced(ctx, f, func(t *tx) error { return t.addCalls(ctx, calls) })
+	return s.fencedPage(ctx, f, func(t *tx) error { return t.addCalls(ctx, calls) })
 }
 
 // dropWorkingRows removes what a run needed for itself. The edges that an uncommitted

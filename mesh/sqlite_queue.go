@@ -149,38 +149,6 @@ func (s *SQLite) QueueKnown(ctx context.Context, f Fence) (queued int, err error
 	return queued, err
 }
 
-// ClaimGroups implements [Writer].
-func (s *SQLite) ClaimGroups(ctx context.Context, f Fence, prefix, owner string, from, to int) (groups []QueuedGroup, err error) {
-	err = s.fenced(ctx, f, func(t *tx) error {
-		if _, err := t.exec(ctx, `
-			INSERT INTO im_progress (run_key, stream, owner)
-			SELECT q.run_key, ?2 || i.okta_id, ?3
-			FROM im_member_queue q CROSS JOIN im_ids i ON i.key = q.group_key
-			WHERE q.run_key = ?1 AND q.ordinal BETWEEN ?4 AND ?5 AND q.done = 0
-			ON CONFLICT (run_key, stream) DO UPDATE SET owner = excluded.owner`, t.run, prefix, owner, from, to); err != nil {
-			return err
-		}
-		groups, err = collect(ctx, t, func(rows *sql.Rows) (g QueuedGroup, err error) {
-			var date, water int64
-			p := &g.Progress
-			err = rows.Scan(&g.Ordinal, &g.OktaID, &g.Done, &g.Had, &p.Page, &p.Next, &p.Done, &p.Seen, &date, &water, &p.Failures)
-			if g.Done {
-				g.Progress = Progress{}
-				return g, err
-			}
-			p.Stream, p.FirstDate, p.HighWater = prefix+g.OktaID, fromMillis(date), fromMillis(water)
-			return g, err
-		}, `SELECT q.ordinal, i.okta_id, q.done, EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = q.group_key AND e.listed = 1),
-				coalesce(p.page, 0), coalesce(p.next, ''), coalesce(p.done, 0), coalesce(p.seen, 0), coalesce(p.first_date, 0),
-				coalesce(p.high_water, 0), coalesce(p.failures, 0)
-			FROM im_member_queue q CROSS JOIN im_ids i ON i.key = q.group_key
-			LEFT JOIN im_progress p ON p.run_key = q.run_key AND p.stream = ?2 || i.okta_id
-			WHERE q.run_key = ?1 AND q.ordinal BETWEEN ?3 AND ?4 ORDER BY q.ordinal`, t.run, prefix, from, to)
-		return err
-	})
-	return groups, err
-}
-
 // readToEnd notes that the group's member list was read to its end, by a walk that
 // began at readAt. A second reading of one run is no second look at the stamp.
 func (t *tx) readToEnd(ctx context.Context, group, readAt int64) error {

@@ -20,26 +20,51 @@ func (s *SQLite) Settle(ctx context.Context, f Fence, scope Scope, budget time.D
 	var total SettleResult
 	deadline := time.Now().Add(budget)
 	for begun := false; ; begun = true {
-		var step SettleResult
+		var done SettleResult
 		err := s.fenced(ctx, f, func(t *tx) (err error) {
 			if !begun {
 				if err := t.beginSettle(ctx, scope); err != nil {
 					return err
 				}
 			}
-			step, err = t.settleStep(ctx, scope)
+			done, err = t.settleSteps(ctx, scope, deadline)
 			return err
 		})
 		if err != nil {
 			return total, err
 		}
-		total.Edges += step.Edges
-		total.Other += step.Other
-		total.Done = step.Done
-		if step.Done || !time.Now().Before(deadline) {
+		total.add(done)
+		if total.Done || !time.Now().Before(deadline) {
 			return total, nil
 		}
 	}
+}
+
+// settleSlice is how long a transaction of Settle takes further steps: a commit waits for
+// the disk, and other writers wait for the commit.
+const settleSlice = 50 * time.Millisecond
+
+// settleSteps takes the steps of one transaction, at least one.
+func (t *tx) settleSteps(ctx context.Context, scope Scope, deadline time.Time) (done SettleResult, err error) {
+	if slice := time.Now().Add(settleSlice); slice.Before(deadline) {
+		deadline = slice
+	}
+	for {
+		step, err := t.settleStep(ctx, scope)
+		if err != nil {
+			return SettleResult{}, err
+		}
+		done.add(step)
+		if done.Done || !time.Now().Before(deadline) {
+			return done, nil
+		}
+	}
+}
+
+func (r *SettleResult) add(step SettleResult) {
+	r.Edges += step.Edges
+	r.Other += step.Other
+	r.Done = step.Done
 }
 
 // beginSettle checks that everything staged is decided, and has all edges derived

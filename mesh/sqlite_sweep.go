@@ -149,6 +149,7 @@ func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignor
 			return err
 		}
 		var inside, outside []Object
+		var insideKeys []int64
 		var acquitted []objectID
 		for _, v := range verdicts {
 			key, err := t.intern(ctx, v.Type, v.OktaID)
@@ -183,7 +184,7 @@ func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignor
 			if stays {
 				outside = append(outside, o)
 			} else {
-				inside = append(inside, o)
+				inside, insideKeys = append(inside, o), append(insideKeys, key)
 			}
 		}
 		if err := t.acquit(ctx, acquitted); err != nil {
@@ -200,8 +201,33 @@ func (s *SQLite) Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignor
 				return err
 			}
 		}
-		return nil
+		return t.stageHoldersOf(ctx, insideKeys)
 	})
+}
+
+// stageHoldersOf is StageHolders for what look-ups found: whoever holds an external id
+// that they show with somebody else is a candidate in his turn.
+func (t *tx) stageHoldersOf(ctx context.Context, found []int64) error {
+	if len(found) == 0 {
+		return nil
+	}
+	list, err := jsonArg(found)
+	if err != nil {
+		return err
+	}
+	sides, err := collect(ctx, t, func(rows *sql.Rows) (e edgeSide, err error) {
+		return e, rows.Scan(&e.typ, &e.key)
+	}, `INSERT INTO im_staged (run_key, key, kind, type)
+		SELECT DISTINCT ?1, o.key, 'delete', o.type FROM json_each(?3) j
+		CROSS JOIN im_staged a ON a.run_key = ?1 AND a.key = j.value AND a.kind IN ('add', 'rename')
+		CROSS JOIN im_objects o INDEXED BY im_objects_fold
+			ON o.connector_key = ?2 AND o.type = a.type AND o.external_fold = a.external_fold AND o.state = 'live' AND o.key <> a.key
+		WHERE NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = o.key)
+		ON CONFLICT (run_key, key) DO NOTHING RETURNING type, key`, t.run, t.conn, list)
+	if err != nil {
+		return err
+	}
+	return t.markDirty(ctx, sides)
 }
 
 // sentence decides a candidate's Delete. What was found of a deprovisioned user is

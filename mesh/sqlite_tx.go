@@ -3,67 +3,91 @@ package mesh
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"time"
 )
 
 // sqlNow is the database's clock in milliseconds.
 const sqlNow = `CAST(round(unixepoch('subsec') * 1000) AS INTEGER)`
 
-// tx is one writing transaction.
-type tx struct {
-	store *SQLite
-	sql   *sql.Tx
-	stmts map[string]*sql.Stmt
+// sqlTx is one transaction of SQL, which several callers may share.
+type sqlTx struct {
+	store   *SQLite
+	sql     *sql.Tx
+	ctx     context.Context // every statement's
+	stmts   map[string]*sql.Stmt
+	entered map[Fence]entry // by those who have written already
+}
 
-	afterCommit []func() // what may be remembered once the rows are there
-
-	// Set by enter.
-	fence Fence
-	conn  int64 // im_connectors.key
-	run   int64 // im_runs.key
-	now   int64 // the database's clock at the transaction's start
+// entry is what enter finds out about a run.
+type entry struct {
+	conn int64 // im_connectors.key
+	run  int64 // im_runs.key
+	now  int64 // the database's clock when the first caller entered
 
 	settling bool // Settle has begun and nothing was written since
 }
 
-// write runs fn in one transaction, which is rolled back when fn fails.
-func (s *SQLite) write(ctx context.Context, fn func(t *tx) error) (err error) {
-	if err := s.prepareWanted(ctx); err != nil {
-		return err
-	}
-	sqlTx, err := s.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin a mesh transaction: %w", err)
-	}
-	defer func() {
-		if rerr := sqlTx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) && err == nil {
-			err = rerr
-		}
-	}()
-	t := &tx{store: s, sql: sqlTx, stmts: map[string]*sql.Stmt{}}
-	if err := fn(t); err != nil {
-		return err
-	}
-	if err := sqlTx.Commit(); err != nil {
-		return fmt.Errorf("commit a mesh transaction: %w", err)
-	}
-	for _, remember := range t.afterCommit {
-		remember()
-	}
-	return nil
+// tx is what one caller writes: all of it or nothing.
+type tx struct {
+	*sqlTx
+	afterCommit []func() // what may be remembered once the rows are there
+
+	// Set by enter.
+	fence Fence
+	entry
+}
+
+// write runs fn in a transaction of its own, which is rolled back when fn fails or ctx
+// ends. It is for what may take longer than a page.
+func (s *SQLite) write(ctx context.Context, fn func(t *tx) error) error {
+	return s.submit(&writeCall{ctx: ctx, fn: fn, alone: true})
 }
 
 // fenced is write for a run: it checks and renews the fence first.
 func (s *SQLite) fenced(ctx context.Context, f Fence, fn func(t *tx) error) error {
-	return s.write(ctx, func(t *tx) error {
+	return s.write(ctx, fenceFirst(ctx, f, fn))
+}
+
+// fencedPage is fenced for what is no larger than a page. It shares a commit with the
+// pages that wait beside it (docs/adr/0008); fn is still all or nothing. Once fn has begun,
+// the end of ctx no longer stops it.
+func (s *SQLite) fencedPage(ctx context.Context, f Fence, fn func(t *tx) error) error {
+	return s.submit(&writeCall{ctx: ctx, fn: fenceFirst(ctx, f, fn)})
+}
+
+func fenceFirst(ctx context.Context, f Fence, fn func(t *tx) error) func(t *tx) error {
+	return func(t *tx) error {
 		if err := t.enter(ctx, f); err != nil {
 			return err
 		}
 		return fn(t)
-	})
+	}
+}
+
+// begin begins a transaction that is rolled back when life ends. Its statements run
+// under ctx.
+func (s *SQLite) begin(ctx, life context.Context) (*sqlTx, error) {
+	if err := s.prepareWanted(ctx); err != nil {
+		return nil, err
+	}
+	begun, err := s.writer.BeginTx(life, nil)
+	if err != nil {
+		return nil, fmt.Errorf("begin a mesh transaction: %w", err)
+	}
+	return &sqlTx{store: s, sql: begun, ctx: ctx, stmts: map[string]*sql.Stmt{}, entered: map[Fence]entry{}}, nil
+}
+
+// commit commits and has the callers remember what they may.
+func (q *sqlTx) commit(done ...*tx) error {
+	if err := q.sql.Commit(); err != nil {
+		return fmt.Errorf("commit a mesh transaction: %w", err)
+	}
+	for _, t := range done {
+		for _, remember := range t.afterCommit {
+			remember()
+		}
+	}
+	return nil
 }
 
 // prepareWanted prepares what the last transactions used unprepared. It cannot be
@@ -95,110 +119,49 @@ func (s *SQLite) prepareWanted(ctx context.Context) error {
 	return nil
 }
 
-// stmt returns q prepared for this transaction.
-func (t *tx) stmt(ctx context.Context, q string) (*sql.Stmt, error) {
-	if st, ok := t.stmts[q]; ok {
+// stmt returns query prepared for this transaction.
+func (q *sqlTx) stmt(query string) (*sql.Stmt, error) {
+	if st, ok := q.stmts[query]; ok {
 		return st, nil
 	}
-	t.store.mu.Lock()
-	kept, ok := t.store.stmts[q]
+	q.store.mu.Lock()
+	kept, ok := q.store.stmts[query]
 	if !ok {
-		t.store.wanted[q] = struct{}{}
+		q.store.wanted[query] = struct{}{}
 	}
-	t.store.mu.Unlock()
+	q.store.mu.Unlock()
 	var st *sql.Stmt
 	if ok {
-		st = t.sql.StmtContext(ctx, kept)
+		st = q.sql.StmtContext(q.ctx, kept)
 	} else {
 		var err error
-		if st, err = t.sql.PrepareContext(ctx, q); err != nil {
-			return nil, fmt.Errorf("prepare %.80q: %w", q, err)
+		if st, err = q.sql.PrepareContext(q.ctx, query); err != nil {
+			return nil, fmt.Errorf("prepare %.80q: %w", query, err)
 		}
 	}
-	t.stmts[q] = st
+	q.stmts[query] = st
 	return st, nil
 }
 
-// exec returns the number of rows that q changed.
-func (t *tx) exec(ctx context.Context, q string, args ...any) (int64, error) {
-	st, err := t.stmt(ctx, q)
+// exec returns the number of rows that query changed. It runs under the transaction's
+// context: SQLite answers the end of a caller's with the rollback of everybody's work.
+func (q *sqlTx) exec(_ context.Context, query string, args ...any) (int64, error) {
+	st, err := q.stmt(query)
 	if err != nil {
 		return 0, err
 	}
-	res, err := st.ExecContext(ctx, args...)
+	res, err := st.ExecContext(q.ctx, args...)
 	if err != nil {
-		return 0, fmt.Errorf("%.80q: %w", q, err)
+		return 0, fmt.Errorf("%.80q: %w", query, err)
 	}
 	return res.RowsAffected()
 }
 
-// QueryContext makes tx a [querier].
-func (t *tx) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
-	st, err := t.stmt(ctx, q)
+// QueryContext makes sqlTx a [querier]. The context is the transaction's, as in exec.
+func (q *sqlTx) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
+	st, err := q.stmt(query)
 	if err != nil {
 		return nil, err
 	}
-	return st.QueryContext(ctx, args...)
-}
-
-// querier is what reads rows: a writing transaction, a reading one, or a pool.
-type querier interface {
-	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
-}
-
-// collect reads all rows of q.
-func collect[T any](ctx context.Context, from querier, scan func(rows *sql.Rows) (T, error), q string, args ...any) (all []T, err error) {
-	rows, err := from.QueryContext(ctx, q, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%.80q: %w", q, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		row, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("%.80q: %w", q, err)
-		}
-		all = append(all, row)
-	}
-	return all, rows.Err()
-}
-
-// first reads the first row of q into dest and says whether there was one.
-func first(ctx context.Context, from querier, dest []any, q string, args ...any) (found bool, err error) {
-	rows, err := from.QueryContext(ctx, q, args...)
-	if err != nil {
-		return false, fmt.Errorf("%.80q: %w", q, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if !rows.Next() {
-		return false, rows.Err()
-	}
-	if err := rows.Scan(dest...); err != nil {
-		return false, fmt.Errorf("%.80q: %w", q, err)
-	}
-	return true, nil
-}
-
-// jsonArg is a list as a parameter for json_each.
-func jsonArg[T any](list []T) (string, error) {
-	if len(list) == 0 {
-		return "[]", nil // a nil slice would be null, which json_each takes for one row
-	}
-	b, err := json.Marshal(list)
-	return string(b), err
-}
-
-// toMillis is a time as it is stored; 0 for the zero time.
-func toMillis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
+	return st.QueryContext(q.ctx, args...)
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // Store is the mesh. Its methods are safe for concurrent use by goroutines and
-// by processes. A cancelled context rolls the transaction back.
+// by processes. A caller whose context ends before his turn has written nothing; a page that
+// has begun is written whole, anything else is rolled back.
 type Store interface {
 	Connectors
 	Writer
@@ -138,12 +139,30 @@ type MemberPage struct {
 type QueuedGroup struct {
 	Ordinal int
 	OktaID  string
-	Done    bool
 	// Had says that the mesh knows members of this group: a list without any is then
 	// read once more before it is believed.
 	Had bool
-	// Progress is the resume point of a list that is not done.
+	// Progress is the list's resume point.
 	Progress Progress
+}
+
+// ClaimGroups asks for queued groups to read. A lane is read by one attempt at a time,
+// which takes over what an earlier one of the same lane left.
+type ClaimGroups struct {
+	Lane   int    // from 1
+	Prefix string // of the streams: that of a group is Prefix + its id
+	Owner  string // the attempt, as in Claim
+	// A lane that has nothing to do gets the free groups divided by Share, but at least
+	// one and at most Most: fewer, the fewer are left, so that all lanes end together.
+	Share, Most int
+}
+
+// ClaimedGroups answers a [ClaimGroups].
+type ClaimedGroups struct {
+	// Groups are those of the lane that are not read to their end, in order; empty: the
+	// lane is done with everything that is queued so far.
+	Groups []QueuedGroup
+	Queued int // groups that the run has queued so far
 }
 
 // Candidate is an object staged for deletion because a listing did not show it,
@@ -241,9 +260,8 @@ type Writer interface {
 	// GroupGone says that Okta answered 404 for a queued group's members: its member
 	// stream is done, the group counts as not seen and becomes a candidate for deletion.
 	GroupGone(ctx context.Context, f Fence, p Page, groupID string) error
-	// ClaimGroups returns the queued groups with from <= Ordinal <= to, and is Claim for
-	// the stream prefix + id of each whose list is not done, all in one transaction.
-	ClaimGroups(ctx context.Context, f Fence, prefix, owner string, from, to int) ([]QueuedGroup, error)
+	// ClaimGroups hands a lane the next queued groups, and is Claim for their streams.
+	ClaimGroups(ctx context.Context, f Fence, c ClaimGroups) (ClaimedGroups, error)
 	// QueueKnown queues every group whose members were ever read, is not queued yet and
 	// is not about to be deleted (MembershipRefresh "all"), and returns how many groups
 	// the run has queued in all.
@@ -274,7 +292,9 @@ type Writer interface {
 	// Control returns a live object of typ that a page of this run showed, "" when there
 	// is none: a search that leaves it out has not answered (design invariant 5).
 	Control(ctx context.Context, f Fence, typ ObjectType) (oktaID string, err error)
-	// Resolve records what the look-ups found, with their calls.
+	// Resolve records what the look-ups found, with their calls. Where they show somebody
+	// with an external id that another live object holds, that one is staged too: ask for
+	// Candidates until there are none.
 	Resolve(ctx context.Context, f Fence, verdicts []Verdict, ignore []string, calls Calls) error
 	// Acquitted counts the verdicts of this run without a Reason, by type: objects that
 	// a listing missed although they are alive and in scope.

@@ -109,9 +109,7 @@ var leaseTests = map[string]func(t *testing.T, b *bench){
 		require.NoError(t, err)
 		r := b.begin()
 		require.Equal(t, mesh.Progress{Stream: "users"}, r.claim("users", "me"))
-		queued, err := b.store.ClaimGroups(b.ctx, r.fence, "members/", "me", 1, 10)
-		require.NoError(t, err)
-		require.Empty(t, queued)
+		require.Empty(t, r.claimGroups("me"))
 		n, err := b.store.StageSweep(b.ctx, r.fence, mesh.User, true)
 		require.NoError(t, err)
 		require.Equal(t, 1, n, "what the dead run saw is not seen")
@@ -143,8 +141,11 @@ func (r *run) everyCall() map[string]func() error {
 			_, err := s.WriteMembers(ctx, f, mesh.MemberPage{Page: pageOf("groups", 1, true), GroupID: "g1"})
 			return err
 		},
-		"GroupGone":        func() error { return s.GroupGone(ctx, f, pageOf("groups", 1, true), "g1") },
-		"ClaimGroups":     func() error { _, err := s.ClaimGroups(ctx, f, "members/", "me", 1, 2); return err },
+		"GroupGone": func() error { return s.GroupGone(ctx, f, pageOf("groups", 1, true), "g1") },
+		"ClaimGroups": func() error {
+			_, err := s.ClaimGroups(ctx, f, mesh.ClaimGroups{Lane: 1, Prefix: "members/", Owner: "me"})
+			return err
+		},
 		"QueueKnown":       func() error { _, err := s.QueueKnown(ctx, f); return err },
 		"CheckComplete":    func() error { return s.CheckComplete(ctx, f, nil) },
 		"Acquitted":        func() error { _, err := s.Acquitted(ctx, f); return err },

@@ -24,9 +24,9 @@ func Run(t *testing.T, open func(t *testing.T) mesh.Store) {
 func RunSmall(t *testing.T, open func(t *testing.T) mesh.Store) {
 	t.Helper()
 	runAll(t, open, connectorTests, leaseTests, progressTests, objectTests, externalIDTests,
-		memberTests, sweepTests, settleTests, runTests, readTests,
+		memberTests, claimTests, sweepTests, settleTests, runTests, readTests,
 		waitingTests, queueTests, everyoneTests, changedTests, outsideTests, watermarkTests, shadowTests,
-		holdTests, guardTests, edgeGuardTests, scopeTests)
+		holdTests, wishTests, guardTests, edgeGuardTests, scopeTests)
 	t.Run("Secrets", func(t *testing.T) {
 		t.Parallel()
 		testSecrets(t, open(t))

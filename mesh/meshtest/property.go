@@ -124,7 +124,6 @@ func (d *driver) full() bool {
 	if d.scope.Users {
 		open["users"] = users
 	}
-	read := 0 // groups whose members are being read
 	for len(open) > 0 {
 		if d.crash() {
 			return false
@@ -139,14 +138,32 @@ func (d *driver) full() bool {
 		if done {
 			delete(open, stream)
 		}
-		queued, err := d.store.ClaimGroups(d.ctx, d.fence, "members/", "me", read+1, read+1)
-		require.NoError(d.t, err)
-		if len(queued) > 0 {
-			read++
-			open["members/"+queued[0].OktaID] = nil
+		for range lanes {
+			for _, id := range d.claimGroups() {
+				open["members/"+id] = nil
+			}
+			if len(open) > 0 {
+				break
+			}
 		}
 	}
 	return d.sweepAll() && d.settleAndCommit()
+}
+
+// lanes read member lists, by turns.
+const lanes = 3
+
+// claimGroups takes groups for the next lane: what an earlier attempt left, or new ones.
+func (d *driver) claimGroups() (ids []string) {
+	d.attempts++
+	owner := fmt.Sprintf("attempt-%d", d.attempts)
+	got, err := d.store.ClaimGroups(d.ctx, d.fence, mesh.ClaimGroups{Lane: d.attempts%lanes + 1, Prefix: "members/", Owner: owner, Share: 2, Most: 3})
+	require.NoError(d.t, err)
+	for _, g := range got.Groups {
+		d.owners["members/"+g.OktaID] = owner
+		ids = append(ids, g.OktaID)
+	}
+	return ids
 }
 
 // resume claims a stream, at times in the place of a zombie that still writes.

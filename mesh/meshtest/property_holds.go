@@ -172,17 +172,18 @@ func (h *holdDriver) reject() {
 // end looks up, decides, settles and commits, unless it dies on the way.
 func (h *holdDriver) end(r *run, limits *mesh.DeleteLimits) bool {
 	h.committed = false
-	if h.mode != "Approval" {
-		_, err := h.store.StageHolders(h.ctx, r.fence)
-		require.NoError(h.rt, err)
-	}
-	found, err := h.store.Candidates(h.ctx, r.fence, 0)
+	_, err := h.store.StageHolders(h.ctx, r.fence)
 	require.NoError(h.rt, err)
-	var verdicts []mesh.Verdict
-	for _, c := range found {
-		verdicts = append(verdicts, h.org.verdict(c))
+	for open := true; open; { // what a look-up finds may call for another
+		found, err := h.store.Candidates(h.ctx, r.fence, 0)
+		require.NoError(h.rt, err)
+		var verdicts []mesh.Verdict
+		for _, c := range found {
+			verdicts = append(verdicts, h.org.verdict(c))
+		}
+		require.NoError(h.rt, h.store.Resolve(h.ctx, r.fence, verdicts, nil, mesh.Calls{}))
+		open = len(found) > 0
 	}
-	require.NoError(h.rt, h.store.Resolve(h.ctx, r.fence, verdicts, nil, mesh.Calls{}))
 	d, err := h.store.Decide(h.ctx, r.fence, h.scope, limits)
 	require.NoError(h.rt, err)
 	for done := false; !done; {

@@ -113,7 +113,7 @@ CREATE TABLE im_edges (
     deprovisioned INTEGER NOT NULL DEFAULT 0,
     live          INTEGER NOT NULL DEFAULT 0,
     reason        TEXT    NOT NULL DEFAULT '',
-    run_key       INTEGER,                      -- the run that wrote its last feed row
+    run_key       INTEGER,                      -- the run that wrote its last feed row, or the first evidence
     PRIMARY KEY (group_key, member_key)
 ) WITHOUT ROWID;
 
@@ -236,11 +236,12 @@ CREATE TABLE im_changed (                       -- users whom the unfiltered del
     PRIMARY KEY (run_key, key)
 ) WITHOUT ROWID;
 
-CREATE TABLE im_seen_edges (                    -- groups of several pages only
+CREATE TABLE im_seen_edges (                    -- of lists of several pages, all but the last
     progress_key INTEGER NOT NULL,
-    member_key   INTEGER NOT NULL,
-    PRIMARY KEY (progress_key, member_key)
-) WITHOUT ROWID;
+    page         INTEGER NOT NULL,
+    members      BLOB    NOT NULL,              -- the page's keys, sorted: the distance of each from the one before, as a varint
+    PRIMARY KEY (progress_key, page)
+);
 
 CREATE TABLE im_member_queue (
     run_key   INTEGER NOT NULL,
@@ -250,9 +251,13 @@ CREATE TABLE im_member_queue (
     stamp     INTEGER NOT NULL DEFAULT 0,       -- lastMembershipUpdated as listed
     everyone  INTEGER NOT NULL DEFAULT 0,       -- a BUILT_IN group Everyone
     gone      INTEGER NOT NULL DEFAULT 0,       -- Okta answered 404 for its members
+    lane      INTEGER NOT NULL DEFAULT 0,       -- who reads it; 0: nobody yet
     PRIMARY KEY (run_key, ordinal),
     UNIQUE (run_key, group_key)
 ) WITHOUT ROWID;
+
+CREATE INDEX im_member_queue_free ON im_member_queue (run_key, ordinal) WHERE lane = 0;
+CREATE INDEX im_member_queue_lane ON im_member_queue (run_key, lane) WHERE done = 0;
 
 -- The keys of a shadow's ids; empty but within the transaction that copies them.
 CREATE TABLE im_shadow_keys (
