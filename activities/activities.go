@@ -42,11 +42,16 @@ type Activities struct {
 	searchCap int
 	// leaseTTL is how long a run holds its connector without writing a page.
 	leaseTTL time.Duration
+	turn     time.Duration
 }
 
 // DefaultLeaseTTL outlives the longest silence of a healthy run: one call's time-out
 // and the retry back-off before the next page.
 const DefaultLeaseTTL = 5 * time.Minute
+
+// DefaultTurn is how long an activity reads before it hands over to the next one, which
+// shows the workflow, and so whoever watches, how far the run is.
+const DefaultTurn = 10 * time.Second
 
 // Config is what [New] wires together.
 type Config struct {
@@ -58,6 +63,8 @@ type Config struct {
 	UserAgent string
 	// LeaseTTL is [DefaultLeaseTTL] when zero.
 	LeaseTTL time.Duration
+	// Turn is [DefaultTurn] when zero. An activity records one page at least.
+	Turn time.Duration
 	// Closed lets a run take over from one whose workflow was terminated, before the
 	// lease of that one runs out. nil: it waits for that.
 	Closed Closed
@@ -73,7 +80,7 @@ type Closed func(ctx context.Context, namespace, workflowID, runID string) bool
 // New returns the activities of a worker.
 func New(c Config) *Activities {
 	a := &Activities{store: c.Store, secrets: c.Secrets, http: c.HTTP, agent: c.UserAgent,
-		leaseTTL: c.LeaseTTL, closed: c.Closed, searchCap: cmp.Or(c.SearchCap, searchCap)}
+		leaseTTL: c.LeaseTTL, turn: cmp.Or(c.Turn, DefaultTurn), closed: c.Closed, searchCap: cmp.Or(c.SearchCap, searchCap)}
 	if a.http == nil {
 		a.http = okta.NewHTTPClient()
 	}

@@ -256,7 +256,7 @@ func TestMemberPagesHalveAfterAFailure(t *testing.T) {
 		}
 		return false
 	})
-	members := activities.MembersInput{Fence: begun.Fence, Plan: begun.Plan, From: 1, To: 1, MaxPages: 5}
+	members := activities.MembersInput{Fence: begun.Fence, Plan: begun.Plan, Lane: 1, MaxPages: 1}
 	for range 2 {
 		_, err = do[activities.MembersResult](b, b.acts.ReadMembers, members)
 		require.Error(t, err)
@@ -337,10 +337,10 @@ func TestAStuckMemberListIsReadInSmallerPages(t *testing.T) {
 		_, _ = w.Write([]byte(`{"errorCode":"E0000009","errorSummary":"Internal Server Error","errorLink":"E0000009","errorId":"oae1","errorCauses":[]}`))
 		return true
 	})
-	members := activities.MembersInput{Fence: begun.Fence, Plan: begun.Plan, From: 1, To: 1, MaxPages: 50}
+	members := activities.MembersInput{Fence: begun.Fence, Plan: begun.Plan, Lane: 1, MaxPages: 50}
 	require.Eventually(t, func() bool { // as Temporal does
 		r, err := do[activities.MembersResult](b, b.acts.ReadMembers, members)
-		return err == nil && r.Next == 2
+		return err == nil && r.Done
 	}, 20*time.Second, time.Millisecond)
 	b.sim.Intercept(nil)
 	_, err = b.finish(begun, users.Mark, groups.Mark)

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/identitymesh/okta-connector/mapping"
 	"github.com/identitymesh/okta-connector/mesh"
@@ -19,7 +23,7 @@ const (
 	lookUpsStream  = "look-ups"
 	lookUpBatch    = okta.LookUpBatch
 	lookUpTime     = 20 * time.Second
-	lookUpsAtATime = 200
+	lookUpsAtATime = 2000
 )
 
 // LookUp asks Okta about staged objects: 404 means gone, DEPROVISIONED means
@@ -37,7 +41,7 @@ func (a *Activities) LookUp(ctx context.Context, in LookUpInput) (*LookUpResult,
 		return nil, storeError(err)
 	}
 	r := &LookUpResult{}
-	for r.LookedUp < lookUpsAtATime && !stopping(ctx) {
+	for r.LookedUp < lookUpsAtATime && !stopping(ctx) && (r.LookedUp == 0 || !s.turnIsOver()) {
 		if err := s.checkAcquitted(ctx, in.Plan); err != nil {
 			return nil, err
 		}
@@ -77,8 +81,8 @@ func (a *Activities) LookUp(ctx context.Context, in LookUpInput) (*LookUpResult,
 	return r, nil
 }
 
-// verdicts looks candidates up until the batch, its time or a failure ends it. Whom
-// the search acquits is decided first.
+// verdicts looks a batch of candidates up, several at a time, until its time or a
+// failure ends it. Whom the search acquits is decided first.
 func (s *session) verdicts(ctx context.Context, plan Plan, batch []mesh.Candidate) ([]mesh.Verdict, error) {
 	verdicts, err := s.acquit(ctx, batch)
 	if err != nil {
@@ -88,21 +92,73 @@ func (s *session) verdicts(ctx context.Context, plan Plan, batch []mesh.Candidat
 	for _, v := range verdicts {
 		decided[mesh.Candidate{Type: v.Type, OktaID: v.OktaID}] = true
 	}
-	begin := time.Now()
-	for _, c := range batch {
-		if decided[c] {
-			continue
-		}
-		if time.Since(begin) > lookUpTime || len(verdicts) > 0 && stopping(ctx) {
-			break
-		}
-		v, err := s.verdict(ctx, plan, c)
-		if err != nil {
-			return verdicts, err
+	open := slices.DeleteFunc(slices.Clone(batch), func(c mesh.Candidate) bool { return decided[c] })
+	found, failure := s.askEach(ctx, plan, open)
+	for _, v := range found {
+		// Groups that are there after all are few, and their lists may be long.
+		if v.Type == mesh.Group && v.Reason == "" && plan.Memberships {
+			if err := s.readMissedGroup(ctx, v.OktaID); err != nil {
+				return verdicts, worse(failure, err)
+			}
 		}
 		verdicts = append(verdicts, v)
 	}
-	return verdicts, nil
+	return verdicts, failure
+}
+
+// askEach reads candidates by id, as many at a time as the run may have calls in flight,
+// and returns the verdicts and the worst failure. After a failure it asks no more.
+func (s *session) askEach(ctx context.Context, plan Plan, open []mesh.Candidate) (found []mesh.Verdict, failure error) {
+	var mu sync.Mutex
+	var asking errgroup.Group
+	asking.SetLimit(max(plan.MaxInFlight, 1))
+	begin := time.Now()
+	goesOn := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return failure == nil && time.Since(begin) < lookUpTime && (len(found) == 0 || !stopping(ctx))
+	}
+	for _, c := range open {
+		asking.Go(func() error {
+			if !goesOn() {
+				return nil
+			}
+			v, err := s.verdict(ctx, c)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failure = worse(failure, err)
+			} else {
+				found = append(found, v)
+			}
+			return nil
+		})
+	}
+	_ = asking.Wait() // the failures are kept above
+	return found, failure
+}
+
+// worse returns the failure that decides what to do about both: one that no waiting
+// heals, else the longer wait for the rate limit, else the first.
+func worse(a, b error) error {
+	rank := func(err error) time.Duration {
+		limit, limited := errors.AsType[*okta.RateLimitError](err)
+		e, isOkta := errors.AsType[*okta.Error](err)
+		switch {
+		case err == nil:
+			return -1
+		case !isOkta || oktaError(err) != nil:
+			return math.MaxInt64
+		case limited:
+			return limit.Wait
+		default:
+			return e.RetryAfter
+		}
+	}
+	if rank(b) > rank(a) {
+		return b
+	}
+	return a
 }
 
 // acquit searches for all users of a batch at once, together with a user whom this
@@ -186,7 +242,7 @@ func (s *session) resolve(ctx context.Context, p mesh.Progress, verdicts []mesh.
 }
 
 // verdict reads one candidate by id. A cancel does not tear it apart.
-func (s *session) verdict(ctx context.Context, plan Plan, c mesh.Candidate) (mesh.Verdict, error) {
+func (s *session) verdict(ctx context.Context, c mesh.Candidate) (mesh.Verdict, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	v := mesh.Verdict{Type: c.Type, OktaID: c.OktaID}
@@ -210,14 +266,14 @@ func (s *session) verdict(ctx context.Context, plan Plan, c mesh.Candidate) (mes
 		if err != nil {
 			return v, err
 		}
-		return s.groupVerdict(ctx, plan, v, g)
+		return s.groupVerdict(v, g)
 	default:
 		return v, permanentf(ErrRefused, "a %s cannot be looked up", c.Type)
 	}
 }
 
 // groupVerdict decides about a group that Okta still knows.
-func (s *session) groupVerdict(ctx context.Context, plan Plan, v mesh.Verdict, g *okta.Group) (mesh.Verdict, error) {
+func (s *session) groupVerdict(v mesh.Verdict, g *okta.Group) (mesh.Verdict, error) {
 	o, err := mapping.Group(g, s.mapping())
 	if err != nil {
 		return v, permanent(ErrBadData, err.Error())
@@ -225,11 +281,6 @@ func (s *session) groupVerdict(ctx context.Context, plan Plan, v mesh.Verdict, g
 	if o.Delete != "" {
 		v.Reason = o.Delete
 		return v, nil
-	}
-	if plan.Memberships {
-		if err := s.readMissedGroup(ctx, v.OktaID); err != nil {
-			return v, err
-		}
 	}
 	v.Found = &o
 	return v, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/identitymesh/okta-connector/mapping"
 	"github.com/identitymesh/okta-connector/mesh"
@@ -20,41 +21,49 @@ const (
 // memberPagesAgain bounds one reading of a group that a listing missed.
 const memberPagesAgain = 100
 
-// ReadMembers reads the member lists of a range of queued groups, one after the
-// other, until the range or the page budget ends.
+// How a lane takes groups: a share of what is left, so that all lanes end together.
+const (
+	sharesPerLane = 4
+	mostGroups    = 20
+)
+
+// ReadMembers reads the member lists of a lane's groups, one after the other, and takes
+// new ones until no group is left, or the page budget or its turn ends.
 func (a *Activities) ReadMembers(ctx context.Context, in MembersInput) (*MembersResult, error) {
 	s, err := a.open(ctx, in.Fence, in.Plan.Revision)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	groups, err := a.store.ClaimGroups(ctx, in.Fence, membersStream, s.owner, in.From, in.To)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	r := &MembersResult{Next: in.From}
-	for _, g := range groups {
-		r.Next = g.Ordinal
-		if !g.Done {
-			done, err := s.readGroup(ctx, g, in.MaxPages-r.Pages, r)
-			if err != nil {
+	r := &MembersResult{}
+	for more := true; more; {
+		claimed, err := a.store.ClaimGroups(ctx, in.Fence, mesh.ClaimGroups{
+			Lane: in.Lane, Prefix: membersStream, Owner: s.owner,
+			Share: sharesPerLane * max(in.Plan.MaxInFlight, 1), Most: mostGroups,
+		})
+		if err != nil {
+			return nil, storeError(err)
+		}
+		r.Queued, r.Done = claimed.Queued, len(claimed.Groups) == 0
+		more = !r.Done
+		for _, g := range claimed.Groups {
+			if more, err = s.readGroup(ctx, g, in.MaxPages-r.Pages, r); err != nil {
 				return nil, err
 			}
-			if !done {
-				r.Cost = s.spent()
-				return r, nil
+			if !more {
+				break
 			}
+			r.Groups++
 		}
 	}
-	r.Next = in.To + 1
 	r.Cost = s.spent()
 	return r, nil
 }
 
-// readGroup reads one group's members and adds to r. done is false when the budget
-// ended first, the rate limit asks for a wait, or the activity is to stop.
+// readGroup reads one group's members and adds to r. done is false when the budget or
+// the turn ended first, the rate limit asks for a wait, or the activity is to stop.
 func (s *session) readGroup(ctx context.Context, g mesh.QueuedGroup, maxPages int, r *MembersResult) (done bool, err error) {
-	if maxPages <= 0 || stopping(ctx) {
+	if maxPages <= 0 || stopping(ctx) || s.pages > 0 && s.turnIsOver() {
 		return false, ctx.Err()
 	}
 	before := s.pages
@@ -82,6 +91,7 @@ func (s *session) readMembers(ctx context.Context, name string, at *mesh.Progres
 				members[i] = mapping.Member(&rows[i])
 			}
 			r.Seen += len(rows)
+			defer s.took("store", time.Now())
 			return s.a.store.WriteMembers(ctx, s.fence, mesh.MemberPage{Page: p, GroupID: g.OktaID, Members: members})
 		},
 	}, maxPages)

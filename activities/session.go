@@ -29,11 +29,15 @@ type session struct {
 	okta  *okta.Client
 	owner string
 	log   log.Logger
+	began time.Time
 	pages int           // recorded by this attempt
 	sat   time.Duration // short waits since the last page
-	calls atomic.Int64  // not yet recorded in the mesh
-	cost  Cost
+	cost  Cost          // but for its APICalls
 	beat  *heart
+
+	metrics  client.MetricsHandler
+	calls    atomic.Int64 // not yet recorded in the mesh
+	allCalls atomic.Int64
 	// searchable are users whom search showed without the filter, of the batch in hand.
 	searchable map[string]bool
 }
@@ -56,15 +60,19 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 	s := &session{
 		a: a, fence: f, def: def,
 		owner: uuid.NewString(),
+		began: time.Now(),
 		log:   log.With(activity.GetLogger(ctx), "connector", f.Connector, "run", f.RunID),
 	}
+	s.metrics = activity.GetMetricsHandler(ctx)
 	s.okta, err = okta.New(okta.Options{
 		BaseURL:    def.Config.BaseURL(),
 		Token:      token.Reveal(),
 		HTTPClient: a.http,
 		UserAgent:  a.agent,
 		Limits:     a.limits.of(def.Config.BaseURL()),
-		OnCall:     s.onCall(activity.GetMetricsHandler(ctx)),
+		OnCall:     s.onCall(),
+
+		RateLimitReserve: def.Config.RateLimitReserve,
 	})
 	if err != nil {
 		return nil, permanentf(ErrDefinition, "connector %q, with the secret %s: %v; store it again with `starter secret set %s`",
@@ -140,25 +148,43 @@ func (s *session) mapping() mapping.Options {
 	}
 }
 
-// onCall counts every exchange with Okta and warns before the budget is gone.
-func (s *session) onCall(metrics client.MetricsHandler) func(okta.Call) {
+// onCall counts every exchange with Okta, and warns when the org's other clients use what
+// is left to them and more, and when Okta finds the calls at one time too many.
+func (s *session) onCall() func(okta.Call) {
 	return func(c okta.Call) {
 		s.calls.Add(1)
-		s.cost.APICalls++
-		metrics.WithTags(map[string]string{"endpoint": c.Endpoint, "status": fmt.Sprint(c.Status)}).
+		s.allCalls.Add(1)
+		s.metrics.WithTags(map[string]string{"endpoint": c.Endpoint, "status": fmt.Sprint(c.Status)}).
 			Counter("identitymesh_okta_calls").Inc(1)
-		metrics.WithTags(map[string]string{"endpoint": c.Endpoint}).
+		s.metrics.WithTags(map[string]string{"endpoint": c.Endpoint}).
 			Timer("identitymesh_okta_call_latency").Record(c.Duration)
+		_, most := s.a.limits.of(s.def.Config.BaseURL()).InFlight()
+		s.metrics.Gauge("identitymesh_okta_in_flight_cap").Update(float64(most)) // 0: none
 		if !c.Rate.Known {
 			return
 		}
-		metrics.WithTags(map[string]string{"bucket": c.Rate.Bucket}).
+		if c.Rate.Limit == 0 { // a 429 about the calls at one time
+			s.log.Warn("Okta finds the calls in flight too many", "capped at", most)
+			return
+		}
+		s.metrics.WithTags(map[string]string{"bucket": c.Rate.Bucket}).
 			Gauge("identitymesh_okta_rate_remaining").Update(float64(c.Rate.Remaining))
-		if c.Rate.Remaining*10 <= c.Rate.Limit {
-			s.log.Warn("Okta's rate limit is nearly used up", "bucket", c.Rate.Bucket,
+		if c.Rate.Remaining*100 < c.Rate.Limit*s.def.Config.RateLimitReserve {
+			s.log.Warn("Okta's rate limit is below RateLimitReserve: other clients of the org use it, too", "bucket", c.Rate.Bucket,
 				"limit", c.Rate.Limit, "remaining", c.Rate.Remaining, "reset", c.Rate.Reset.UTC().Format(time.RFC3339))
 		}
 	}
+}
+
+// took records how long a part of the work took, for metrics and benchmarks.
+func (s *session) took(part string, begin time.Time) {
+	s.metrics.Timer("identitymesh_" + part + "_latency").Record(time.Since(begin))
+}
+
+// writeObjects is the store's, timed.
+func (s *session) writeObjects(ctx context.Context, p mesh.ObjectPage) (mesh.Progress, error) {
+	defer s.took("store", time.Now())
+	return s.a.store.WriteObjects(ctx, s.fence, p)
 }
 
 // takeCalls returns the calls that no row of the mesh accounts for yet.
@@ -167,6 +193,7 @@ func (s *session) takeCalls() mesh.Calls { return mesh.Calls{API: int(s.calls.Sw
 // spent is the session's cost with the newest rate-limit state.
 func (s *session) spent() Cost {
 	c := s.cost
+	c.APICalls = int(s.allCalls.Load())
 	c.Rates = s.a.limits.of(s.def.Config.BaseURL()).Snapshot()
 	return c
 }

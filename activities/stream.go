@@ -25,6 +25,8 @@ type stream[T any] struct {
 	since *time.Time
 	// at is the resume point of a stream that is claimed already; nil: read claims it.
 	at *mesh.Progress
+	// ahead has the next page asked for while the one in hand is written.
+	ahead bool
 	// smaller says that the list can be read anew in smaller pages: a walk that is
 	// stuck in its middle then ends with errStuck.
 	smaller bool
@@ -50,10 +52,13 @@ const (
 	longestSit = 5 * time.Second
 )
 
+// turnIsOver says that the activity hands over to the next one after the page in hand.
+func (s *session) turnIsOver() bool { return time.Since(s.began) > s.a.turn }
+
 // read reads and records up to maxPages pages of st, from its resume point on. It
 // returns early, without an error, when the rate limit asks for a long wait (then
 // the session's cost says how long), when a page fails after others were recorded,
-// and when the activity is to stop.
+// and when the activity is to stop or its turn is over.
 func read[T any](ctx context.Context, s *session, st stream[T], maxPages int) (mesh.Progress, error) {
 	p, err := s.resume(ctx, st.name, st.at)
 	if err != nil {
@@ -62,12 +67,29 @@ func read[T any](ctx context.Context, s *session, st stream[T], maxPages int) (m
 	if st.smaller && !p.Done && p.Page > 0 && p.Failures >= stuckAfter {
 		return p, errStuck
 	}
-	for recorded := 0; !p.Done && recorded < maxPages && !stopping(ctx); {
+	var coming <-chan answer[T] // the page after the one in hand
+	goesOn := func(recorded int) bool {
+		return recorded < maxPages && !stopping(ctx) && (recorded == 0 || !s.turnIsOver())
+	}
+	for recorded := 0; !p.Done && (coming != nil || goesOn(recorded)); {
 		s.beat.at(st.name, p.Page+1, p.Seen)
-		next, err := page(ctx, s, st, p)
+		var got answer[T]
+		if coming != nil {
+			got, coming = <-coming, nil
+		} else {
+			got = ask(ctx, st, p.Next, p.Failures)
+		}
+		if st.ahead && got.err == nil && got.page.Next != "" && goesOn(recorded+1) {
+			coming = askAhead(ctx, st, got.page.Next)
+		}
+		next, err := record(ctx, s, st, p, got)
 		if err == nil {
 			p, recorded = next, recorded+1
 			continue
+		}
+		if coming != nil { // its answer is of no use now, but its call counts
+			<-coming
+			coming = nil
 		}
 		again, err := s.failed(ctx, st.name, err)
 		if err != nil || !again {
@@ -89,14 +111,36 @@ func (s *session) resume(ctx context.Context, name string, at *mesh.Progress) (m
 	return p, storeError(err)
 }
 
-// page fetches and records one page. A cancel does not tear it apart.
-func page[T any](ctx context.Context, s *session, st stream[T], p mesh.Progress) (mesh.Progress, error) {
+// answer is a fetched page.
+type answer[T any] struct {
+	rows []T
+	page *okta.Page
+	err  error
+}
+
+// ask fetches the page at next. A cancel does not tear it apart.
+func ask[T any](ctx context.Context, st stream[T], next string, failures int) (a answer[T]) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	rows, page, err := st.fetch(ctx, p.Next, p.Failures)
-	if err != nil {
-		return p, err
+	a.rows, a.page, a.err = st.fetch(ctx, next, failures)
+	return a
+}
+
+// askAhead fetches the page at next while the one before it is being written.
+func askAhead[T any](ctx context.Context, st stream[T], next string) <-chan answer[T] {
+	coming := make(chan answer[T], 1)
+	go func() { coming <- ask(ctx, st, next, 0) }()
+	return coming
+}
+
+// record writes one page. A cancel does not tear it apart.
+func record[T any](ctx context.Context, s *session, st stream[T], p mesh.Progress, got answer[T]) (mesh.Progress, error) {
+	if got.err != nil {
+		return p, got.err
 	}
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	rows, page := got.rows, got.page
 	if p.Page == 0 {
 		if err := s.checkMark(st.since, page.Date); err != nil {
 			s.flush(ctx)
@@ -122,9 +166,9 @@ func page[T any](ctx context.Context, s *session, st stream[T], p mesh.Progress)
 	}
 	s.pages++
 	s.sat = 0
-	activity.GetMetricsHandler(ctx).Counter("identitymesh_pages").Inc(1)
-	activity.GetMetricsHandler(ctx).Counter("identitymesh_rows").Inc(int64(len(rows)))
-	s.log.Info("Page recorded", "stream", st.name, "page", next.Page, "rows", len(rows), "seen", next.Seen, "done", next.Done)
+	s.metrics.Counter("identitymesh_pages").Inc(1)
+	s.metrics.Counter("identitymesh_rows").Inc(int64(len(rows)))
+	s.log.Debug("Page recorded", "stream", st.name, "page", next.Page, "rows", len(rows), "seen", next.Seen, "done", next.Done)
 	return next, nil
 }
 
@@ -177,7 +221,7 @@ func (s *session) waitForBudget(ctx context.Context, name string, e *okta.RateLi
 	calls.Waits, calls.Waited = s.a.waits.extend(s.fence.RunID+" "+e.Endpoint, time.Now(), e.Wait)
 	s.cost.Waits += calls.Waits
 	s.log.Warn("Okta's rate limit is used up", "stream", name, "wait", e.Wait.String(), "concurrency", e.Concurrency)
-	activity.GetMetricsHandler(ctx).Counter("identitymesh_rate_limit_waits").Inc(1)
+	s.metrics.Counter("identitymesh_rate_limit_waits").Inc(1)
 	work, cancel := detach(ctx)
 	defer cancel()
 	if err := s.a.store.RecordCalls(work, s.fence, calls); err != nil {

@@ -141,21 +141,24 @@ type WalkResult struct {
 	Cost
 }
 
-// MembersInput asks for the members of the queued groups From..To.
+// MembersInput asks a lane to read member lists: the lanes, 1 to MaxInFlight, share the
+// queued groups out among themselves, and each is read by one activity at a time.
 type MembersInput struct {
 	Fence    Fence `json:"fence"`
 	Plan     Plan  `json:"plan"`
-	From     int   `json:"from"`
-	To       int   `json:"to"`
+	Lane     int   `json:"lane"`
 	MaxPages int   `json:"maxPages"`
 }
 
-// MembersResult is what an activity read of its range of groups.
+// MembersResult is what an activity read in its lane.
 type MembersResult struct {
-	// Next is the first ordinal of the range still to be read; beyond To when all are.
-	Next  int `json:"next"`
-	Pages int `json:"pages"` // pages recorded by this activity
-	Seen  int `json:"seen"`  // members recorded by this activity
+	Groups int `json:"groups"` // lists read to their end by this activity
+	Pages  int `json:"pages"`  // pages recorded by this activity
+	Seen   int `json:"seen"`   // members recorded by this activity
+	// Done says that the lane has read all that it took and that nothing is left to take
+	// of the Queued groups that were known by then.
+	Done   bool `json:"done"`
+	Queued int  `json:"queued"`
 	Cost
 }
 

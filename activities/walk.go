@@ -152,7 +152,7 @@ func oneOf[T any](s *session, name, what string, fetch func(ctx context.Context)
 			return rows, page, nil
 		},
 		write: func(ctx context.Context, p mesh.Page, rows []T) (mesh.Progress, error) {
-			return s.a.store.WriteObjects(ctx, s.fence, mesh.ObjectPage{Page: p, Rows: len(rows)})
+			return s.writeObjects(ctx, mesh.ObjectPage{Page: p, Rows: len(rows)})
 		},
 		empty: func() error { return s.emptyList(what, false) },
 	}
@@ -181,6 +181,7 @@ func (s *session) users(name string, plan Plan) stream[okta.User] {
 	}
 	st := stream[okta.User]{
 		name:  name,
+		ahead: true,
 		fetch: fetch,
 		write: func(ctx context.Context, p mesh.Page, rows []okta.User) (mesh.Progress, error) {
 			op := mesh.ObjectPage{
@@ -189,10 +190,10 @@ func (s *session) users(name string, plan Plan) stream[okta.User] {
 				MembersOnly: s.scope().UsersInGroupsOnly,
 			}
 			var err error
-			if op.Objects, err = mapRows(rows, mapping.User, s.mapping()); err != nil {
+			if op.Objects, err = mapRows(s, rows, mapping.User); err != nil {
 				return mesh.Progress{}, err
 			}
-			return s.a.store.WriteObjects(ctx, s.fence, op)
+			return s.writeObjects(ctx, op)
 		},
 		since: plan.UsersSince,
 	}
@@ -247,17 +248,18 @@ func (s *session) groups(name string, plan Plan) stream[okta.Group] {
 		queue = nil
 	}
 	st := stream[okta.Group]{
-		name: name,
+		name:  name,
+		ahead: true,
 		fetch: func(ctx context.Context, next string, _ int) ([]okta.Group, *okta.Page, error) {
 			return s.okta.ListGroups(ctx, list, next)
 		},
 		write: func(ctx context.Context, p mesh.Page, rows []okta.Group) (mesh.Progress, error) {
 			op := mesh.ObjectPage{Page: p, Rows: len(rows), Import: cfg.ImportGroups, Queue: queue, Ignore: cfg.IgnoreForChanges}
 			var err error
-			if op.Objects, err = mapRows(rows, mapping.Group, s.mapping()); err != nil {
+			if op.Objects, err = mapRows(s, rows, mapping.Group); err != nil {
 				return mesh.Progress{}, err
 			}
-			return s.a.store.WriteObjects(ctx, s.fence, op)
+			return s.writeObjects(ctx, op)
 		},
 		since: plan.GroupsSince,
 	}
@@ -316,7 +318,9 @@ func mark(p mesh.Progress) *time.Time {
 }
 
 // mapRows maps a page; a row that cannot be mapped stops the run.
-func mapRows[T any](rows []T, mapRow func(*T, mapping.Options) (mesh.Object, error), o mapping.Options) ([]mesh.Object, error) {
+func mapRows[T any](s *session, rows []T, mapRow func(*T, mapping.Options) (mesh.Object, error)) ([]mesh.Object, error) {
+	defer s.took("mapping", time.Now())
+	o := s.mapping()
 	objects := make([]mesh.Object, len(rows))
 	for i := range rows {
 		var err error

@@ -27,14 +27,17 @@ func grow(w *world, workflowID string) {
 // reading: with no activity in flight, and nothing read twice.
 func TestContinueAsNew(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ name, mode, recording string }{
-		{"a reconcile", "full", "continued-full-reconcile-2"},
-		{"a delta", "delta", "continued-delta-2"},
+	for _, tc := range []struct {
+		name, mode, recording string
+		probes                int // for groups, if their mark is older than the users' by a second
+	}{
+		{"a reconcile", "full", "continued-full-reconcile-2", 0},
+		{"a delta", "delta", "continued-delta-2", 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, oktasim.Config{Org: generated(t, 150, 60)}, map[string]any{"MembershipRefresh": "all"})
-			w.worker()
+			w.worker("--turn", "1ms") // a page in each
 			calm := w.completed()
 			edit(w, 20)
 			w.sim.ResetStats()
@@ -50,7 +53,7 @@ func TestContinueAsNew(t *testing.T) {
 			row := w.wait(runID)
 			require.Equal(t, "Completed", row.Outcome, row.Error)
 			require.Equal(t, 20, row.Counts["User"].Updated)
-			require.LessOrEqual(t, row.APICalls, calm.APICalls, "nothing is read twice")
+			require.LessOrEqual(t, row.APICalls, calm.APICalls+tc.probes, "nothing is read twice")
 			require.Equal(t, w.sim.Stats().Total, row.APICalls)
 			w.requireTrue()
 

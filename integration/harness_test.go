@@ -186,9 +186,9 @@ func (w *world) env() []string {
 }
 
 // worker starts a worker process.
-func (w *world) worker() *stack.Process {
+func (w *world) worker(args ...string) *stack.Process {
 	w.Helper()
-	p, err := w.stack.Worker(w.Context(), w.env(), "--metrics-addr", "")
+	p, err := w.stack.Worker(w.Context(), w.env(), append([]string{"--metrics-addr", ""}, args...)...)
 	require.NoError(w, err)
 	return p
 }

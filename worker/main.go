@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/identitymesh/okta-connector/activities"
 	"github.com/identitymesh/okta-connector/internal/app"
 )
 
@@ -49,6 +50,7 @@ type config struct {
 	logLevel    string
 	logFormat   string
 	stopTimeout time.Duration
+	turn        time.Duration
 	cpuProfile  string
 }
 
@@ -83,6 +85,7 @@ Environment:
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&c.logFormat, "log-format", "json", "json or console")
 	f.DurationVar(&c.stopTimeout, "stop-timeout", 30*time.Second, "how long a stopping worker may take to finish the pages in hand")
+	f.DurationVar(&c.turn, "turn", activities.DefaultTurn, "how long an activity reads before it tells how far it is, and the next one goes on")
 	f.StringVar(&c.cpuProfile, "cpu-profile", "", "write a CPU profile for `go tool pprof` to this file when the worker stops")
 	return cmd
 }

@@ -57,7 +57,7 @@ func run(ctx context.Context, c config) error {
 	workflows.Register(w)
 	activities.Register(w, activities.New(activities.Config{
 		Store: store, Secrets: secrets, UserAgent: "identitymesh-okta-connector/" + app.VersionString(),
-		Closed: app.Closed(temporal, logger),
+		Closed: app.Closed(temporal, logger), Turn: c.turn,
 	}))
 	stopProfile, err := startProfile(c.cpuProfile)
 	if err != nil {

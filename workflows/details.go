@@ -35,7 +35,9 @@ func (r *pass) phase(ctx workflow.Context, p Phase) {
 
 // completed notes what a run that ended without an error did.
 func (r *pass) completed(ctx workflow.Context, result *ImportResult) {
-	r.st.Progress.Counts, r.st.Progress.NewWatermark = result.Counts, result.Watermark
+	p := &r.st.Progress
+	p.Counts, p.NewWatermark = result.Counts, result.Watermark
+	p.APICalls = max(p.APICalls, result.APICalls) // with those of lost attempts
 	r.ended(ctx, string(result.Outcome), "")
 }
 

@@ -44,7 +44,7 @@ func (r *importRun) setup(ctx workflow.Context) error {
 	runID := cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID)
 	st := r.in.State
 	if st == nil {
-		st = &State{StartedAt: info.WorkflowStartTime, NextGroup: 1}
+		st = &State{StartedAt: info.WorkflowStartTime}
 		st.Progress = Progress{RunID: runID, Connector: r.in.Connector, Mode: r.in.Mode, DryRun: r.in.DryRun, Phase: Beginning}
 	}
 	if err := r.pass.setup(ctx, st); err != nil {

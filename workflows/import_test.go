@@ -33,11 +33,14 @@ type fakeOrg struct {
 	userResult  func(n int) (*activities.WalkResult, error) // overrides the n-th ReadUsers, from 1
 	memberError func(in activities.MembersInput) error
 	memberWait  func(in activities.MembersInput) time.Duration
-	memberStop  func(in activities.MembersInput) int // how many groups of a range are read; 0: all
+	memberStop  func(in activities.MembersInput) int // after how many groups an activity hands over
 
 	userCalls, groupCalls, begins, lookedUp int
 	inFlight, maxInFlight                   int
-	read                                    map[int]int // queued group -> times read
+	read                                    map[int]int   // queued group -> times read
+	lanes                                   map[int][]int // groups that a lane took and has not read
+	queued, taken                           int
+	walk, userPages, groupPages             int // a walking activity reads at most walk pages in its turn
 	settled, committed                      bool
 	commit                                  activities.CommitInput
 	ends                                    []activities.EndInput
@@ -48,7 +51,7 @@ var start = time.Date(2026, 4, 22, 8, 15, 30, 0, time.UTC)
 func newFakeOrg() *fakeOrg {
 	return &fakeOrg{
 		plan:  activities.Plan{Revision: "r1", Users: true, Groups: true, Memberships: true, MaxInFlight: 10},
-		users: 25, groups: 12, lookUps: 2, read: map[int]int{},
+		users: 25, groups: 12, lookUps: 2, read: map[int]int{}, lanes: map[int][]int{}, walk: 10,
 	}
 }
 
@@ -140,7 +143,8 @@ func (f *fakeOrg) readUsers(_ context.Context, in activities.WalkInput) (*activi
 			return r, err
 		}
 	}
-	page := min(f.userCalls*in.MaxPages, f.users)
+	f.userPages = min(f.userPages+min(in.MaxPages, f.walk), f.users)
+	page := f.userPages
 	return &activities.WalkResult{Page: page, Seen: page * 200, Done: page == f.users, Mark: &start, Cost: activities.Cost{APICalls: in.MaxPages}}, nil
 }
 
@@ -149,8 +153,10 @@ func (f *fakeOrg) readGroups(_ context.Context, in activities.WalkInput) (*activ
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.groupCalls++
-	page := min(f.groupCalls*in.MaxPages, f.groups)
-	return &activities.WalkResult{Page: page, Seen: page * 10, Queued: page * 10, Done: page == f.groups, Mark: &start}, nil
+	f.groupPages = min(f.groupPages+min(in.MaxPages, f.walk), f.groups)
+	page := f.groupPages
+	f.queued = page * 10
+	return &activities.WalkResult{Page: page, Seen: page * 10, Queued: f.queued, Done: page == f.groups, Mark: &start}, nil
 }
 
 func (f *fakeOrg) readMembers(_ context.Context, in activities.MembersInput) (*activities.MembersResult, error) {
@@ -164,19 +170,39 @@ func (f *fakeOrg) readMembers(_ context.Context, in activities.MembersInput) (*a
 	}
 	if f.memberWait != nil {
 		if wait := f.memberWait(in); wait > 0 {
-			return &activities.MembersResult{Next: in.From, Cost: activities.Cost{Waits: 1, Wait: wait}}, nil
+			return &activities.MembersResult{Queued: f.queued, Cost: activities.Cost{Waits: 1, Wait: wait}}, nil
 		}
 	}
-	n := in.To - in.From + 1
-	if f.memberStop != nil {
-		if stop := f.memberStop(in); stop > 0 {
-			n = min(n, stop)
+	r := &activities.MembersResult{Queued: f.queued}
+	for stop := f.memberStops(in); ; {
+		if len(f.lanes[in.Lane]) == 0 {
+			n := min(f.queued-f.taken, 3)
+			for range n {
+				f.taken++
+				f.lanes[in.Lane] = append(f.lanes[in.Lane], f.taken)
+			}
 		}
+		if len(f.lanes[in.Lane]) == 0 {
+			r.Done = true
+			return r, nil
+		}
+		if r.Groups == stop {
+			return r, nil
+		}
+		f.read[f.lanes[in.Lane][0]]++
+		f.lanes[in.Lane] = f.lanes[in.Lane][1:]
+		r.Groups++
+		r.Pages++
+		r.Seen += 5
 	}
-	for g := in.From; g < in.From+n; g++ {
-		f.read[g]++
+}
+
+// memberStops is after how many groups an activity hands over; -1: never.
+func (f *fakeOrg) memberStops(in activities.MembersInput) int {
+	if f.memberStop == nil {
+		return -1
 	}
-	return &activities.MembersResult{Next: in.From + n, Pages: n, Seen: n * 5}, nil
+	return f.memberStop(in)
 }
 
 // requireEachGroupOnce fails unless every queued group was read exactly once.
@@ -249,7 +275,7 @@ func TestPassesThatAreOffAreNotRead(t *testing.T) {
 	}
 }
 
-func TestRangesThatEndEarlyAreReadOn(t *testing.T) {
+func TestLanesThatEndEarlyAreReadOn(t *testing.T) {
 	t.Parallel()
 	f := newFakeOrg()
 	f.memberStop = func(in activities.MembersInput) int { return 1 }
@@ -287,7 +313,7 @@ func TestARetryableFailureIsRetriedByTemporal(t *testing.T) {
 	f := newFakeOrg()
 	failed := 0
 	f.memberError = func(in activities.MembersInput) error {
-		if in.From == 1 && failed < 3 {
+		if in.Lane == 1 && failed < 3 {
 			failed++
 			return errors.New("502")
 		}

@@ -9,14 +9,13 @@ import (
 	"github.com/identitymesh/okta-connector/activities"
 )
 
-// The sizes of a run's steps. An activity reads several pages, since a Temporal
-// round trip costs as much as a page; each page is a transaction of its own.
+// The sizes of a run's steps. An activity reads many pages, since a Temporal round trip
+// costs as much as a page, until its turn ends (activities.Config); each page is
+// recorded by itself.
 const (
-	walkPages      = 10 // pages of users or groups in one activity
-	memberPages    = 20 // pages of members in one activity
-	maxGroupRange  = 20 // groups in one activity
-	rangesPerSlot  = 4  // how finely the known groups are shared out
-	groupsReserved = 1  // calls kept for each list while it is being walked
+	walkPages   = 500 // pages of users or groups in one activity
+	memberPages = 500 // pages of members in one activity
+	fewSlots    = 4   // with fewer calls in flight than this, none is kept free
 )
 
 // maxRateLimitWait is how long a run waits for Okta's budget without a page before

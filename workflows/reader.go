@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -24,12 +25,13 @@ type reader struct {
 	timers       int
 	users        bool // its activity is in flight
 	groups       bool
+	lanes        []bool // of member lists, from 1: its activity is in flight
 	timerOf      map[*Lane]bool
 	cancelTimers workflow.CancelFunc
 }
 
 func newReader(r *pass) *reader {
-	return &reader{pass: r, timerOf: make(map[*Lane]bool)}
+	return &reader{pass: r, timerOf: make(map[*Lane]bool), lanes: make([]bool, r.st.Plan.MaxInFlight+1)}
 }
 
 // read returns when everything planned is read, on the first failure, or with
@@ -76,37 +78,44 @@ func (d *reader) read(ctx workflow.Context) error {
 // done says whether everything planned is read.
 func (d *reader) done() bool {
 	p := &d.st.Progress
-	p.Members.Done = !p.Members.Enabled || p.Groups.Done && d.st.NextGroup > p.Members.Groups && len(d.st.Rest) == 0
+	m := &p.Members
+	m.Done = !m.Enabled || p.Groups.Done && d.st.Taken >= m.Groups && len(d.st.Open) == 0 && !slices.Contains(d.lanes, true)
+	if m.Done {
+		m.Read = m.Groups // what a lost worker had read and not told is in it
+	}
 	return (!p.Users.Enabled || p.Users.Done) && (!p.Groups.Enabled || p.Groups.Done) && p.Members.Done
 }
 
 // handOut starts every activity that may start now.
 func (d *reader) handOut(ctx, timers workflow.Context) {
-	p := &d.st.Progress
-	if p.Users.Enabled && !p.Users.Done && !d.users && d.ready(timers, &d.st.Users) {
+	p, most := &d.st.Progress, d.st.Plan.MaxInFlight
+	if p.Users.Enabled && !p.Users.Done && !d.users && d.activities < most && d.ready(timers, &d.st.Users) {
 		d.walk(ctx, "users", act.ReadUsers, &p.Users, &d.st.Users, &d.users)
 	}
-	if p.Groups.Enabled && !p.Groups.Done && !d.groups && d.ready(timers, &d.st.Groups) {
+	if p.Groups.Enabled && !p.Groups.Done && !d.groups && d.activities < most && d.ready(timers, &d.st.Groups) {
 		d.walk(ctx, "groups", act.ReadGroups, &p.Groups, &d.st.Groups, &d.groups)
 	}
-	for d.activities < d.slots() && d.ready(timers, &d.st.Members) {
-		r, ok := d.nextRange()
-		if !ok {
+	for d.st.Plan.ReadsMembers() && d.activities < d.slots() {
+		lane := d.nextLane()
+		if lane == 0 || !d.ready(timers, &d.st.Members) {
 			return
 		}
-		d.members(ctx, r)
+		d.members(ctx, lane)
 	}
 }
 
 // slots is the cap of calls in flight for members: a list that is still being
-// walked, but waits, keeps its place.
+// walked, but waits, keeps its place, unless there are hardly any.
 func (d *reader) slots() int {
 	n := d.st.Plan.MaxInFlight
+	if n < fewSlots {
+		return n
+	}
 	if p := d.st.Progress; p.Users.Enabled && !p.Users.Done && !d.users {
-		n -= groupsReserved
+		n--
 	}
 	if p := d.st.Progress; p.Groups.Enabled && !p.Groups.Done && !d.groups {
-		n -= groupsReserved
+		n--
 	}
 	return n
 }
@@ -133,30 +142,37 @@ func (d *reader) ready(ctx workflow.Context, l *Lane) bool {
 	return false
 }
 
-// nextRange returns the next groups to read: what an activity left over first, then
-// a share of the groups known so far, so that all slots end at about the same time.
-func (d *reader) nextRange() (Range, bool) {
-	if n := len(d.st.Rest); n > 0 {
-		r := d.st.Rest[n-1]
-		d.st.Rest = d.st.Rest[:n-1]
-		return r, true
+// nextLane is the lane to start next, 0 for none: one that has groups left, else one for
+// groups that nobody has taken. The lanes share the groups out among themselves, in the
+// mesh: see activities.MembersInput.
+func (d *reader) nextLane() int {
+	if len(d.st.Open) > 0 {
+		return d.st.Open[0]
 	}
-	left := d.st.Progress.Members.Groups - d.st.NextGroup + 1
-	if !d.st.Plan.ReadsMembers() || left <= 0 {
-		return Range{}, false
+	free, idle := d.st.Progress.Members.Groups-d.st.Taken, 0
+	for lane := len(d.lanes) - 1; lane > 0; lane-- {
+		if d.lanes[lane] {
+			free-- // it takes one at least
+		} else {
+			idle = lane
+		}
 	}
-	size := min(max(left/(d.st.Plan.MaxInFlight*rangesPerSlot), 1), maxGroupRange)
-	r := Range{From: d.st.NextGroup, To: d.st.NextGroup + size - 1}
-	d.st.NextGroup += size
-	return r, true
+	if free <= 0 {
+		return 0
+	}
+	return idle
 }
 
 // walk starts an activity on the user or the group list.
 func (d *reader) walk(ctx workflow.Context, name string, activity any, p *StreamProgress, l *Lane, busy *bool) {
 	*busy = true
 	d.activities++
+	pages := walkPages
+	if name == "groups" && p.Pages == 0 && d.st.Plan.ReadsMembers() {
+		pages = 1 // the lanes begin with what it shows
+	}
 	f := workflow.ExecuteActivity(options(ctx, reading, fmt.Sprintf("%s, from page %d", name, p.Pages+1)), activity,
-		activities.WalkInput{Fence: d.st.Fence, Plan: d.st.Plan, MaxPages: walkPages})
+		activities.WalkInput{Fence: d.st.Fence, Plan: d.st.Plan, MaxPages: pages})
 	d.sel.AddFuture(f, func(f workflow.Future) {
 		*busy = false
 		d.activities--
@@ -171,7 +187,7 @@ func (d *reader) walk(ctx workflow.Context, name string, activity any, p *Stream
 			d.readAnew(p)
 		}
 		if name == "groups" {
-			d.st.Progress.Members.Groups = w.Queued
+			d.st.Progress.Members.Groups = max(d.st.Progress.Members.Groups, w.Queued)
 		}
 		d.fail(d.spent(ctx, l, w.Cost, moved))
 	})
@@ -191,24 +207,31 @@ func (d *reader) readAnew(p *StreamProgress) {
 	*p = StreamProgress{Enabled: true}
 }
 
-// members starts an activity on a range of groups.
-func (d *reader) members(ctx workflow.Context, r Range) {
+// members starts an activity on a lane of member lists.
+func (d *reader) members(ctx workflow.Context, lane int) {
 	d.activities++
-	f := workflow.ExecuteActivity(options(ctx, reading, fmt.Sprintf("members of groups %d to %d", r.From, r.To)), act.ReadMembers,
-		activities.MembersInput{Fence: d.st.Fence, Plan: d.st.Plan, From: r.From, To: r.To, MaxPages: memberPages})
+	d.lanes[lane] = true
+	d.st.Open = slices.DeleteFunc(d.st.Open, func(l int) bool { return l == lane })
+	p := &d.st.Progress.Members
+	summary := fmt.Sprintf("members, lane %d of %d, after %d of %d groups", lane, d.st.Plan.MaxInFlight, p.Read, p.Groups)
+	f := workflow.ExecuteActivity(options(ctx, reading, summary), act.ReadMembers,
+		activities.MembersInput{Fence: d.st.Fence, Plan: d.st.Plan, Lane: lane, MaxPages: memberPages})
 	d.sel.AddFuture(f, func(f workflow.Future) {
 		d.activities--
+		d.lanes[lane] = false
 		var m activities.MembersResult
 		if err := f.Get(ctx, &m); err != nil {
 			d.fail(err)
 			return
 		}
-		p := &d.st.Progress.Members
 		p.Pages += m.Pages
 		p.Seen += m.Seen
-		p.Read += m.Next - r.From
-		if m.Next <= r.To {
-			d.st.Rest = append(d.st.Rest, Range{From: m.Next, To: r.To})
+		p.Read += m.Groups
+		p.Groups = max(p.Groups, m.Queued)
+		if m.Done {
+			d.st.Taken = max(d.st.Taken, m.Queued)
+		} else {
+			d.st.Open = append(d.st.Open, lane)
 		}
 		d.fail(d.spent(ctx, &d.st.Members, m.Cost, m.Pages > 0))
 	})

@@ -56,10 +56,11 @@ type State struct {
 	Users     Lane             `json:"users"`
 	Groups    Lane             `json:"groups"`
 	Members   Lane             `json:"members"`
-	// NextGroup is the first queued group not handed out yet; ordinals start at 1.
-	NextGroup int `json:"nextGroup"`
-	// Rest are ranges handed out whose activity ended before them.
-	Rest []Range `json:"rest,omitempty"`
+	// Taken is how many of the queued groups are certain to have a lane.
+	Taken int `json:"taken,omitempty"`
+	// Open are the lanes of member lists whose activity ended before their groups were
+	// read.
+	Open []int `json:"open,omitempty"`
 }
 
 // Lane is one of the three kinds of reading, each with its own rate-limit waits.
@@ -68,12 +69,6 @@ type Lane struct {
 	WaitUntil time.Time `json:"waitUntil,omitzero"`
 	// Waited sums the waits since the last recorded page.
 	Waited time.Duration `json:"waited,omitempty"`
-}
-
-// Range is a range of queued groups, both ends included.
-type Range struct {
-	From int `json:"from"`
-	To   int `json:"to"`
 }
 
 // Phase is what an import is doing.
