@@ -25,7 +25,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 export IDENTITYMESH_BIN := $(CURDIR)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo up picture test test-unit test-integration test-devserver race lint bench fmt tidy clean
+.PHONY: help build demo up picture test test-unit test-integration test-devserver race lint bench bench-micro fmt tidy clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,8 +75,11 @@ lint: $(TOOLS)/.built ## check style, determinism of the workflows, known vulner
 	$(TOOLS)/workflowcheck -config tools/workflowcheck.yaml ./workflows/...
 	@tools/vulncheck.sh $(TOOLS)/govulncheck ./...
 
-bench: ## run the micro benchmarks
-	go test -run '^$$' -bench . -benchmem ./okta/... ./mapping/... ./mesh/...
+bench: build ## measure imports on the real stack, some ten minutes; writes docs/benchmarks.md
+	@go run ./scripts/bench --bin bin --out docs/benchmarks.md $(BENCH)
+
+bench-micro: ## run the micro benchmarks
+	go test -run '^$$' -bench . -benchmem ./okta/... ./mapping/... ./mesh/... ./activities/...
 
 fmt: $(TOOLS)/.built ## format the code
 	$(LINT) fmt ./...

@@ -2,13 +2,11 @@ package stack
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/identitymesh/okta-connector/mesh"
 )
@@ -33,11 +31,6 @@ type DemoOptions struct {
 	Users, Groups int    // of the generated org
 	Fixed         bool   // take Temporal's usual ports and 18080, where they are free
 }
-
-// definition is the demo's connector file; %q is the org's host:port.
-const definition = `{"Name": "` + DemoName + `", "Type": "Okta",
- "ConfigJson": {"OrgDomain": %q, "InsecureLoopback": true},
- "AuthJson": {"Mode": "ApiKey", "ApiKey": "secret://okta/` + DemoName + `/apitoken"}}`
 
 // StartDemo starts the processes and defines the connector. The caller closes the
 // demo, also after an error when it is not nil.
@@ -83,11 +76,7 @@ func (d *Demo) start(ctx context.Context, o DemoOptions) error {
 		return err
 	}
 	d.Org = &Org{Base: "http://" + addr}
-	if err := d.Quietly(ctx, SimToken, "secret", "set", "secret://okta/"+DemoName+"/apitoken"); err != nil {
-		return err
-	}
-	// A kept mesh may know the org by another port.
-	if err := d.Quietly(ctx, fmt.Sprintf(definition, addr), "connector", "apply", "--replace-org", "-f", "-"); err != nil {
+	if err := d.Define(ctx, addr); err != nil {
 		return err
 	}
 	_, err = d.Worker(ctx, nil)
@@ -99,30 +88,6 @@ func (d *Demo) Close() error {
 	err := d.Stack.Close()
 	_ = d.log.Close() // nobody writes to it any more
 	return err
-}
-
-// Quietly runs a starter command; an error shows what it said.
-func (d *Demo) Quietly(ctx context.Context, stdin string, args ...string) error {
-	r, err := d.Starter(ctx, nil, stdin, args...)
-	if err != nil {
-		return err
-	}
-	if r.Code != 0 {
-		return fmt.Errorf("starter %s ended with %d:\n%s", strings.Join(args, " "), r.Code, r.Stderr)
-	}
-	return nil
-}
-
-// JSON runs a starter command and decodes what it prints, whatever its exit code.
-func (d *Demo) JSON(ctx context.Context, out any, args ...string) error {
-	r, err := d.Starter(ctx, nil, "", append(args, "-o", "json")...)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal([]byte(r.Stdout), out); err != nil {
-		return fmt.Errorf("starter %s ended with %d and printed no JSON: %w\n%s", strings.Join(args, " "), r.Code, err, r.Stderr)
-	}
-	return nil
 }
 
 // LastRun returns the newest run of the demo's connector, nil before the first.

@@ -149,3 +149,23 @@ func (o *Org) call(ctx context.Context, method, path string, body, out any) (nex
 	}
 	return next, nil
 }
+
+// Stats are what the org was asked since it started or [Org.ResetStats].
+type Stats struct {
+	Total       int            `json:"total"`
+	ByEndpoint  map[string]int `json:"byEndpoint"`
+	Status429   int            `json:"status429"`
+	MaxInFlight int            `json:"maxInFlight"`
+}
+
+// Stats reads the counters; that is not counted.
+func (o *Org) Stats(ctx context.Context) (Stats, error) {
+	var s Stats
+	err := o.Call(ctx, http.MethodGet, "/_sim/stats", nil, &s)
+	return s, err
+}
+
+// ResetStats starts counting anew.
+func (o *Org) ResetStats(ctx context.Context) error {
+	return o.Call(ctx, http.MethodPost, "/_sim/stats/reset", nil, nil)
+}
