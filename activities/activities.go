@@ -51,7 +51,7 @@ const DefaultLeaseTTL = 5 * time.Minute
 
 // DefaultTurn is how long an activity reads before it hands over to the next one, which
 // shows the workflow, and so whoever watches, how far the run is.
-const DefaultTurn = 10 * time.Second
+const DefaultTurn = 3 * time.Second
 
 // Config is what [New] wires together.
 type Config struct {

@@ -34,6 +34,7 @@ type HoldInfo struct {
 
 // ReadHold reads the open hold of a connector.
 func (a *Activities) ReadHold(ctx context.Context, in HoldInput) (*HoldInfo, error) {
+	defer startHeart(ctx).stop()
 	h, err := a.store.Hold(ctx, in.Connector, holdSample)
 	if err != nil {
 		return nil, storeError(err)
@@ -64,15 +65,18 @@ type DecideHoldInput struct {
 
 // ApproveHold records an approval, which a run then carries out.
 func (a *Activities) ApproveHold(ctx context.Context, in DecideHoldInput) error {
+	defer startHeart(ctx).stop()
 	return storeError(a.store.ApproveHold(ctx, in.Connector, in.Hold, in.By))
 }
 
 // RejectHold ends a hold on an operator's word; nothing is deleted.
 func (a *Activities) RejectHold(ctx context.Context, in DecideHoldInput) error {
+	defer startHeart(ctx).stop()
 	return storeError(a.store.CloseHold(ctx, in.Connector, in.Hold, mesh.HoldRejected, in.By))
 }
 
 // ExpireHold ends a hold that nobody answered in time; nothing is deleted.
 func (a *Activities) ExpireHold(ctx context.Context, in DecideHoldInput) error {
+	defer startHeart(ctx).stop()
 	return storeError(a.store.CloseHold(ctx, in.Connector, in.Hold, mesh.HoldExpired, in.By))
 }

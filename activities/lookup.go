@@ -94,12 +94,17 @@ func (s *session) verdicts(ctx context.Context, plan Plan, batch []mesh.Candidat
 	}
 	open := slices.DeleteFunc(slices.Clone(batch), func(c mesh.Candidate) bool { return decided[c] })
 	found, failure := s.askEach(ctx, plan, open)
+	var missed []mesh.Verdict // groups that are there after all; their lists may be long
 	for _, v := range found {
-		// Groups that are there after all are few, and their lists may be long.
 		if v.Type == mesh.Group && v.Reason == "" && plan.Memberships {
-			if err := s.readMissedGroup(ctx, v.OktaID); err != nil {
-				return verdicts, worse(failure, err)
-			}
+			missed = append(missed, v)
+		} else {
+			verdicts = append(verdicts, v)
+		}
+	}
+	for _, v := range missed {
+		if err := s.readMissedGroup(ctx, v.OktaID); err != nil {
+			return verdicts, worse(failure, err)
 		}
 		verdicts = append(verdicts, v)
 	}

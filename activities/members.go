@@ -35,7 +35,9 @@ func (a *Activities) ReadMembers(ctx context.Context, in MembersInput) (*Members
 		return nil, err
 	}
 	defer s.close()
+	s.turn = laneTurn(a.turn, in.Lane, in.Plan.MaxInFlight)
 	r := &MembersResult{}
+	read := 0 // the last group that was read to its end; groups are taken in order
 	for more := true; more; {
 		claimed, err := a.store.ClaimGroups(ctx, in.Fence, mesh.ClaimGroups{
 			Lane: in.Lane, Prefix: membersStream, Owner: s.owner,
@@ -47,6 +49,9 @@ func (a *Activities) ReadMembers(ctx context.Context, in MembersInput) (*Members
 		r.Queued, r.Done = claimed.Queued, len(claimed.Groups) == 0
 		more = !r.Done
 		for _, g := range claimed.Groups {
+			if g.Ordinal <= read {
+				return nil, permanentf(ErrRefused, "group %s was read to its end and is still queued: start a new run, and report this one", g.OktaID)
+			}
 			if more, err = s.readGroup(ctx, g, in.MaxPages-r.Pages, r); err != nil {
 				return nil, err
 			}
@@ -54,16 +59,23 @@ func (a *Activities) ReadMembers(ctx context.Context, in MembersInput) (*Members
 				break
 			}
 			r.Groups++
+			read = g.Ordinal
 		}
 	}
 	r.Cost = s.spent()
 	return r, nil
 }
 
+// laneTurn spreads the turns of lanes that begin together from half a turn to a whole one:
+// one after the other they tell how far they are.
+func laneTurn(turn time.Duration, lane, lanes int) time.Duration {
+	return turn/2 + turn/2*time.Duration(lane)/time.Duration(max(lanes, 1))
+}
+
 // readGroup reads one group's members and adds to r. done is false when the budget or
 // the turn ended first, the rate limit asks for a wait, or the activity is to stop.
 func (s *session) readGroup(ctx context.Context, g mesh.QueuedGroup, maxPages int, r *MembersResult) (done bool, err error) {
-	if maxPages <= 0 || stopping(ctx) || s.pages > 0 && s.turnIsOver() {
+	if maxPages <= 0 || stopping(ctx) || r.Groups+s.pages > 0 && s.turnIsOver() {
 		return false, ctx.Err()
 	}
 	before := s.pages
@@ -120,6 +132,6 @@ func (s *session) groupGone(ctx context.Context, id string, p mesh.Progress) err
 	work, cancel := detach(ctx)
 	defer cancel()
 	return storeError(s.a.store.GroupGone(work, s.fence, mesh.Page{
-		Stream: membersStream + id, Owner: s.owner, Number: p.Page + 1, Done: true, Calls: s.takeCalls(),
+		Stream: p.Stream, Owner: s.owner, Number: p.Page + 1, Done: true, Calls: s.takeCalls(),
 	}, id))
 }

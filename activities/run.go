@@ -16,6 +16,7 @@ import (
 // Okta. A delta gives way to whoever holds the connector or waits for it; everything
 // else is told who does, and asks again.
 func (a *Activities) BeginRun(ctx context.Context, in BeginInput) (*BeginResult, error) {
+	defer startHeart(ctx).stop()
 	name := in.Connector
 	if in.DryRun {
 		var err error
@@ -106,6 +107,7 @@ func (a *Activities) giveWay(ctx context.Context, b mesh.BeginRun, held *mesh.Le
 
 // CommitRun moves the watermark, the hold and the run row in one transaction.
 func (a *Activities) CommitRun(ctx context.Context, in CommitInput) (*RunResult, error) {
+	defer startHeart(ctx).stop()
 	def, err := a.definition(ctx, in.Fence.Connector)
 	if err != nil {
 		return nil, err

@@ -30,6 +30,7 @@ type session struct {
 	owner string
 	log   log.Logger
 	began time.Time
+	turn  time.Duration // how long it reads
 	pages int           // recorded by this attempt
 	sat   time.Duration // short waits since the last page
 	cost  Cost          // but for its APICalls
@@ -60,8 +61,8 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 	s := &session{
 		a: a, fence: f, def: def,
 		owner: uuid.NewString(),
-		began: time.Now(),
-		log:   log.With(activity.GetLogger(ctx), "connector", f.Connector, "run", f.RunID),
+		began: time.Now(), turn: a.turn,
+		log: log.With(activity.GetLogger(ctx), "connector", f.Connector, "run", f.RunID),
 	}
 	s.metrics = activity.GetMetricsHandler(ctx)
 	s.okta, err = okta.New(okta.Options{

@@ -53,7 +53,7 @@ const (
 )
 
 // turnIsOver says that the activity hands over to the next one after the page in hand.
-func (s *session) turnIsOver() bool { return time.Since(s.began) > s.a.turn }
+func (s *session) turnIsOver() bool { return time.Since(s.began) > s.turn }
 
 // read reads and records up to maxPages pages of st, from its resume point on. It
 // returns early, without an error, when the rate limit asks for a long wait (then
@@ -220,7 +220,11 @@ func (s *session) waitForBudget(ctx context.Context, name string, e *okta.RateLi
 	calls := s.takeCalls()
 	calls.Waits, calls.Waited = s.a.waits.extend(s.fence.RunID+" "+e.Endpoint, time.Now(), e.Wait)
 	s.cost.Waits += calls.Waits
-	s.log.Warn("Okta's rate limit is used up", "stream", name, "wait", e.Wait.String(), "concurrency", e.Concurrency)
+	what := "Okta's rate limit is used up, down to the reserve"
+	if e.Concurrency {
+		what = "Okta finds the calls at one time too many"
+	}
+	s.log.Warn(what, "stream", name, "wait", e.Wait.String())
 	s.metrics.Counter("identitymesh_rate_limit_waits").Inc(1)
 	work, cancel := detach(ctx)
 	defer cancel()

@@ -21,6 +21,7 @@ type SweepInput struct {
 // changed and does not match; of an approval what the hold keeps back. A type whose
 // pass is off is left alone.
 func (a *Activities) StageSweep(ctx context.Context, in SweepInput) (*SweepResult, error) {
+	defer startHeart(ctx).stop()
 	if in.Plan.Mode == ModeApproval {
 		n, err := a.store.StageHold(ctx, in.Fence, in.Hold)
 		if err != nil {

@@ -255,7 +255,7 @@ func TestAFailedReconcileIsNotTriedAtEveryTick(t *testing.T) {
 		require.GreaterOrEqual(t, pause, time.Second<<i-10*time.Millisecond, "attempt %d waits %d ticks", i+2, 1<<i)
 		require.Contains(t, r.Note, fmt.Sprintf("attempt %d", i+2))
 	}
-	require.GreaterOrEqual(t, n, 3, "deltas go on meanwhile")
+	require.Positive(t, n, "deltas go on meanwhile")
 }
 
 // TestMissedTicksAreMadeUpFor kills the Temporal server for longer than the time

@@ -55,7 +55,7 @@ func TestTheFewestCalls(t *testing.T) {
 	clock := oktasim.StandingClock(orgNow)
 	org := sized(t, measuredUsers, measuredGroups, measuredMemberships)
 	w := newWorld(t, oktasim.Config{Org: org, Rate: 600, Latency: 5 * time.Millisecond, Clock: clock, Now: clock.Now}, nil)
-	w.worker()
+	worker := w.worker()
 
 	first := w.completed()
 	w.requireFullCalls(first)
@@ -76,6 +76,11 @@ func TestTheFewestCalls(t *testing.T) {
 	require.LessOrEqual(t, w.sim.Stats().Total, 3)
 	require.Zero(t, delta.written())
 	require.Empty(t, w.changes(feed), "the feed has the rows of the first import alone")
+	if runtime.GOOS == "linux" { // the peak is read from /proc
+		u, err := worker.Usage()
+		require.NoError(t, err)
+		require.LessOrEqual(t, u.PeakRSS, int64(100<<20))
+	}
 }
 
 // requireFullCalls requires that a full import of the measured org cost what it has to.

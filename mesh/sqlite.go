@@ -109,7 +109,8 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	return s, nil
 }
 
-// Close waits for the transactions under way and closes the file.
+// Close closes the file. Writers who have begun may still commit; whoever comes later gets
+// an error.
 func (s *SQLite) Close() error {
 	s.mu.Lock()
 	var errs []error

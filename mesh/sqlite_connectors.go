@@ -101,7 +101,8 @@ func (s *SQLite) DeleteConnector(ctx context.Context, name string, mode DeleteMo
 	if err != nil {
 		return err
 	}
-	return s.dropCondemned(ctx)
+	_ = s.dropCondemned(ctx) // the connector is deleted; the next dry run drops what is left of its copies
+	return nil
 }
 
 // retire ends all that a deleted connector's runs left for their successors.

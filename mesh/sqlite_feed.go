@@ -118,7 +118,7 @@ func (w *objectWriter) writeObject(ctx context.Context, rows *rowWriter, id obje
 	case s.left != "":
 		return w.forgetOutside(ctx, s)
 	case s.attrs == nil:
-		_, err = w.exec(ctx, `UPDATE im_objects SET hash = ?, stamp = ?, wants = '' WHERE key = ?`, s.hash, s.stamp, s.key)
+		_, err = w.exec(ctx, `UPDATE im_objects SET hash = ?, stamp = ?, wants = CASE WHEN ? THEN '' ELSE wants END WHERE key = ?`, s.hash, s.stamp, s.content, s.key)
 		return err
 	case s.live && !s.revived: // who and what it is stays, and so do the indexes
 		_, err = w.exec(ctx, `UPDATE im_objects SET attributes = ?, hash = ?, stamp = ?, wants = '', updated_at = ? WHERE key = ?`,

@@ -4,12 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"math"
-	"strings"
 	"sync"
 )
 
-// keyCacheSize bounds each of the two generations of a keyCache: about 5 MB.
-const keyCacheSize = 1 << 16
+const (
+	// keyCacheSize bounds each of the two generations of a keyCache: about 8 MB.
+	keyCacheSize = 1 << 17
+	// cachedID is the length of Okta's ids. Longer ones are not remembered.
+	cachedID = 20
+)
 
 // keyCache remembers the integer keys of Okta ids: a member list names each user once
 // for every group he is in, and finding 1,000 texts in an index costs more than writing
@@ -26,10 +29,21 @@ type idSpace struct {
 	group bool
 }
 
-// idName is what im_ids has one row for.
+// idName is what im_ids has one row for. It holds no pointer, so that the garbage
+// collector need not look into the cache.
 type idName struct {
 	idSpace
-	oktaID string
+	length uint8
+	id     [cachedID]byte
+}
+
+func (s idSpace) name(id string) (n idName, ok bool) {
+	if len(id) > cachedID {
+		return n, false
+	}
+	n.idSpace, n.length = s, uint8(len(id)) // #nosec G115 -- at most cachedID
+	copy(n.id[:], id)
+	return n, true
 }
 
 // get returns the keys of ids, 0 for those it does not know, whose places it names.
@@ -38,19 +52,25 @@ func (c *keyCache) get(space idSpace, ids []string) (keys []int64, missing []int
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, id := range ids {
-		name := idName{space, id}
-		key, ok := c.young[name]
-		if !ok {
-			if key, ok = c.old[name]; ok {
-				name.oktaID = strings.Clone(id)
-				c.put(name, key) // used again: it stays for another generation
-			}
+		name, ok := space.name(id)
+		if ok {
+			keys[i], ok = c.find(name)
 		}
-		if keys[i] = key; !ok {
+		if !ok {
 			missing = append(missing, i)
 		}
 	}
 	return keys, missing
+}
+
+func (c *keyCache) find(name idName) (key int64, ok bool) {
+	if key, ok = c.young[name]; ok {
+		return key, true
+	}
+	if key, ok = c.old[name]; ok {
+		c.put(name, key) // used again: it stays for another generation
+	}
+	return key, ok
 }
 
 func (c *keyCache) put(name idName, key int64) {
@@ -60,15 +80,14 @@ func (c *keyCache) put(name idName, key int64) {
 	c.young[name] = key
 }
 
-// add remembers keys. The ids are copied: they may be parts of a whole page's text.
+// add remembers keys that are not 0.
 func (c *keyCache) add(space idSpace, found map[string]int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, key := range found {
-		if key == 0 {
-			continue // the store has never met it
+		if name, ok := space.name(id); ok && key != 0 {
+			c.put(name, key)
 		}
-		c.put(idName{space, strings.Clone(id)}, key)
 	}
 }
 

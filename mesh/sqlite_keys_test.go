@@ -4,16 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
+// openForTest opens a fresh store that does not wait for the disk.
 func openForTest(t testing.TB) *SQLite {
 	t.Helper()
 	s, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "mesh.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	_, err = s.writer.ExecContext(t.Context(), `PRAGMA synchronous = OFF`)
+	require.NoError(t, err)
 	return s
 }
 
@@ -60,6 +64,10 @@ func TestInternAll(t *testing.T) {
 	s.keys.young, s.keys.old = nil, nil
 	require.Equal(t, []int64{1, 7, 2, 7, 3}, intern(1, User, "b", "d", "a", "d", "c"), "read from the table")
 	require.Equal(t, []int64{5, 4}, intern(1, Group, "c", "a"))
+	long := strings.Repeat("x", cachedID)
+	for range 2 { // one is remembered, the other looked up
+		require.Equal(t, []int64{8, 9, 10}, intern(1, User, long, long+"y", long[1:]))
+	}
 }
 
 func TestKeyCacheIsBounded(t *testing.T) {

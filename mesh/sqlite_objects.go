@@ -27,6 +27,7 @@ type objectState struct {
 	hash     []byte
 	stamp    int64
 	wishes   bool            // waits for another external id
+	content  bool            // has the external id that he waited to give up
 	was      json.RawMessage // as stored, nil: not read
 	attrs    json.RawMessage // as they shall be, nil: untouched
 
@@ -202,7 +203,8 @@ func (s *objectState) take(o Object) {
 // row. Where only ignored attributes differ, the stored attributes stay what the
 // feed last said, and the hash is refreshed so that the next look is cheap.
 func (w *objectWriter) update(ctx context.Context, s *objectState, o Object) (bool, error) {
-	if newer := toMillis(o.Stamp); newer > s.stamp || s.wishes { // he has the id that he waited to give up
+	s.content = s.wishes
+	if newer := toMillis(o.Stamp); newer > s.stamp || s.content {
 		s.stamp, s.touchObject = max(s.stamp, newer), true
 	}
 	if bytes.Equal(s.hash, o.Hash) {

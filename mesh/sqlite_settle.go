@@ -42,7 +42,7 @@ func (s *SQLite) Settle(ctx context.Context, f Fence, scope Scope, budget time.D
 
 // settleSlice is how long a transaction of Settle takes further steps: a commit waits for
 // the disk, and other writers wait for the commit.
-const settleSlice = 50 * time.Millisecond
+const settleSlice = 100 * time.Millisecond
 
 // settleSteps takes the steps of one transaction, at least one.
 func (t *tx) settleSteps(ctx context.Context, scope Scope, deadline time.Time) (done SettleResult, err error) {

@@ -168,6 +168,7 @@ func TestPacingBesideOthers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				y := newYard(t, oktasim.Config{Rate: 600})
 				stop := y.work(y.client(nil, 10), 10, 10*time.Minute)
+				defer stop()
 				for range 10 { // 100 calls in the second in which the connector uses its share
 					time.Sleep(200 * time.Millisecond)
 					for range 100 / burst {
@@ -223,6 +224,7 @@ func TestConcurrencyLimit(t *testing.T) {
 		_, _, err := client.ListGroups(t.Context(), ListGroups{}, "")
 		require.NoError(t, err)
 		stop := y.work(client, 10, 13*time.Minute)
+		defer stop()
 		time.Sleep(time.Second)
 		_, most := limits.InFlight()
 		require.LessOrEqual(t, y.Stats().Status429, 7, "6 of the first 10, and one that finds 5 to be too many")

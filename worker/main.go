@@ -86,6 +86,6 @@ Environment:
 	f.StringVar(&c.logFormat, "log-format", "json", "json or console")
 	f.DurationVar(&c.stopTimeout, "stop-timeout", 30*time.Second, "how long a stopping worker may take to finish the pages in hand")
 	f.DurationVar(&c.turn, "turn", activities.DefaultTurn, "how long an activity reads before it tells how far it is, and the next one goes on")
-	f.StringVar(&c.cpuProfile, "cpu-profile", "", "write a CPU profile for `go tool pprof` to this file when the worker stops")
+	f.StringVar(&c.cpuProfile, "cpu-profile", "", "write a CPU profile to this `FILE`, for go tool pprof, when the worker stops")
 	return cmd
 }

@@ -248,6 +248,23 @@ func TestFullImportReadsEverythingOnce(t *testing.T) {
 	require.True(t, p.Members.Done)
 }
 
+func TestNeverMoreActivitiesThanCallsInFlight(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{1, 2, 3, 4, 75} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			t.Parallel()
+			f := newFakeOrg()
+			f.plan.MaxInFlight = most
+			f.memberStop = func(activities.MembersInput) int { return 2 }
+			env := f.env(t)
+			run(env)
+			require.NoError(t, env.GetWorkflowError())
+			f.requireEachGroupOnce(t)
+			require.LessOrEqual(t, f.maxInFlight, most)
+		})
+	}
+}
+
 func TestPassesThatAreOffAreNotRead(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -37,7 +37,7 @@ type class int
 const (
 	reading  class = iota // calls Okta, heartbeats, ends after a bounded number of pages
 	settling              // works in the mesh, heartbeats
-	step                  // one short transaction
+	step                  // one short transaction, heartbeats
 	ending                // the last word of a run that did not complete
 )
 
@@ -64,6 +64,7 @@ func options(ctx workflow.Context, c class, summary string) workflow.Context {
 		o.HeartbeatTimeout = 15 * time.Second
 	case step:
 		o.StartToCloseTimeout = 5 * time.Minute
+		o.HeartbeatTimeout = 15 * time.Second
 	case ending:
 		o.StartToCloseTimeout = time.Minute
 		o.ScheduleToCloseTimeout = 10 * time.Minute // then the lease runs out by itself
