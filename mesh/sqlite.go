@@ -87,8 +87,8 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 		// A cached page takes twice its size, and the system's cache is next: more brings no
 		// speed, for a million memberships either.
 		pragma("cache_size", "-8192"), pragma("temp_store", "MEMORY"),
-		// A checkpoint syncs twice; 64 MB of log between two keeps bulk loads fast.
-		pragma("wal_autocheckpoint", "16384"), pragma("journal_size_limit", "67108864")))
+		// A checkpoint syncs twice; 128 MB of log between two keeps bulk loads fast.
+		pragma("wal_autocheckpoint", "32768"), pragma("journal_size_limit", "67108864")))
 	if err != nil {
 		return nil, fmt.Errorf("open the mesh database %s: %w", path, err)
 	}
