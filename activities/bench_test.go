@@ -55,7 +55,7 @@ func newBench(t *testing.T, users, groups int, cfg map[string]any) *testBench {
 		require.NoError(t, store.Close())
 	})
 	b.addr = strings.TrimPrefix(server.URL, "http://")
-	b.acts = activities.New(activities.Config{Store: store, Secrets: fixed("oktasim-token")})
+	b.acts = activities.New(activities.Config{Store: store, Secrets: fixed("oktasim-token"), Turn: time.Hour}) // one activity reads a whole list
 	b.define(cfg)
 	return b
 }
