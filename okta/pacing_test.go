@@ -69,6 +69,13 @@ func (y *yard) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// nextWindow is when the window that is counted now is certainly over.
+func (y *yard) nextWindow() time.Time {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return time.Unix(y.lines[len(y.lines)-1]+1, 0)
+}
+
 func (y *yard) client(limits *Limits, percent int) *Client {
 	y.t.Helper()
 	c, err := New(Options{
@@ -177,7 +184,7 @@ func TestPacingBesideOthers(t *testing.T) {
 						require.NoError(t, err)
 						require.Equal(t, burst, spent, "the others are never short of calls")
 					}
-					time.Sleep(time.Duration(y.lines[len(y.lines)-1]+1)*time.Second - time.Duration(time.Now().UnixNano()))
+					time.Sleep(time.Until(y.nextWindow()))
 				}
 				stop()
 				y.requireWindows(9, 440-burst, 540, 3*time.Second)
