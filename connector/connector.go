@@ -20,10 +20,6 @@ import (
 // TypeOkta is the only connector type of this release.
 const TypeOkta = "Okta"
 
-// ModeAPIKey is the only authentication mode of this release: a static Okta API
-// token (SSWS), named by a secret reference.
-const ModeAPIKey = "ApiKey"
-
 // The values of [Config.ExternalIDAttribute].
 const (
 	ExternalIDIsID    = "id"    // Okta's immutable object id (recommended)
@@ -119,14 +115,6 @@ type Config struct {
 	IgnoreForChanges []string `json:"IgnoreForChanges"`
 }
 
-// Auth is AuthJson (runbook, Step 3). It holds a reference, never the token.
-type Auth struct {
-	// Mode is [ModeAPIKey].
-	Mode string `json:"Mode"`
-	// APIKey is the reference of the API token, such as secret://okta/contoso/apitoken.
-	APIKey string `json:"ApiKey"`
-}
-
 // DefaultConfig returns the runbook's defaults, and those of the fields that the
 // runbook does not have. OrgDomain has none.
 func DefaultConfig() Config {
@@ -158,6 +146,13 @@ func Template(name, domain, ref string) Definition {
 		Config: config,
 		Auth:   Auth{Mode: ModeAPIKey, APIKey: ref},
 	}
+}
+
+// OAuthTemplate is [Template] for a service app whose private key is stored under ref.
+func OAuthTemplate(name, domain, clientID, ref string) Definition {
+	d := Template(name, domain, "")
+	d.Auth = Auth{Mode: ModeOAuth, ClientID: clientID, PrivateKey: ref}
+	return d
 }
 
 // BaseURL returns the origin of the org's API, without a trailing slash:

@@ -83,16 +83,6 @@ func readConfig(ps *problems, raw json.RawMessage, c *Config) {
 	o.rest()
 }
 
-func readAuth(ps *problems, raw json.RawMessage, a *Auth) {
-	o, ok := readPart(ps, "AuthJson", raw)
-	if !ok {
-		return
-	}
-	o.required("Mode", &a.Mode)
-	o.required("ApiKey", &a.APIKey)
-	o.rest()
-}
-
 // readPart reads ConfigJson or AuthJson, given as an object or as a string that
 // holds one.
 func readPart(ps *problems, path string, raw json.RawMessage) (*object, bool) {

@@ -111,8 +111,7 @@ func TestRules(t *testing.T) {
 		{"ConfigJson.IgnoreForChanges", `["a", "a"]`, `ConfigJson.IgnoreForChanges: names "a" more than once`},
 
 		{"AuthJson.Mode", `-`, `AuthJson.Mode: is missing`},
-		{"AuthJson.Mode", `"OAuth"`, `AuthJson.Mode: must be "ApiKey": OAuth service apps are not supported by this release`},
-		{"AuthJson.Mode", `"apikey"`, `AuthJson.Mode: must be "ApiKey", the only mode of this release`},
+		{"AuthJson.Mode", `"apikey"`, `AuthJson.Mode: must be "ApiKey" or "OAuth"`},
 		{"AuthJson.ApiKey", `-`, `AuthJson.ApiKey: is missing`},
 		{"AuthJson.ApiKey", `""`, `AuthJson.ApiKey: is empty`},
 		{"AuthJson.ApiKey", `{}`, `AuthJson.ApiKey: must be a string, not an object`},
@@ -275,10 +274,10 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		`Tpye: is no field of a connector definition; the fields are Name, Type, ConfigJson, AuthJson`,
 		`ConfigJson.OrgDomain: is missing`,
 		`ConfigJson.ImportUsers: must be true or false, not a string`,
-		`AuthJson.ApiKey: is missing`,
+		`AuthJson.ClientId: is missing`,
+		`AuthJson.PrivateKey: is missing`,
 		`Name: must be 1 to 63 letters (a-z, A-Z), digits, dots, underscores and dashes, and begin with a letter or digit; "a/b" is not`,
-		`ConfigJson.PageSize: must be from 1 to 200, not 0`,
-		`AuthJson.Mode: must be "ApiKey": OAuth service apps are not supported by this release`)
+		`ConfigJson.PageSize: must be from 1 to 200, not 0`)
 }
 
 // A token that was pasted into any place of AuthJson is in no message.

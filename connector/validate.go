@@ -35,7 +35,7 @@ func (d *Definition) check(ps *problems) {
 		ps.add("Type", "must be %q, not %s", TypeOkta, quote(d.Type))
 	}
 	d.Config.check(ps)
-	d.Auth.check(ps)
+	d.checkAuth(ps)
 }
 
 func (c *Config) check(ps *problems) {
@@ -160,40 +160,6 @@ func checkFilter(f string) string {
 		return "has a quote that is not closed"
 	case depth > 0:
 		return "has a parenthesis that is not closed"
-	}
-	return ""
-}
-
-// check never shows a value: somebody may have pasted the token into any field.
-func (a *Auth) check(ps *problems) {
-	if field := "AuthJson.Mode"; !ps.has(field) && a.Mode != ModeAPIKey {
-		if strings.HasPrefix(strings.ToLower(a.Mode), "oauth") {
-			ps.add(field, "must be %q: OAuth service apps are not supported by this release", ModeAPIKey)
-		} else {
-			ps.add(field, "must be %q, the only mode of this release", ModeAPIKey)
-		}
-	}
-	if field := "AuthJson.ApiKey"; !ps.has(field) {
-		if message := checkRef(a.APIKey); message != "" {
-			ps.add(field, "%s", message)
-		}
-	}
-}
-
-func checkRef(ref string) string {
-	const form = "such as secret://okta/contoso/apitoken"
-	switch {
-	case strings.TrimSpace(ref) == "":
-		return "is empty; it must be the reference of the API token, " + form
-	case !strings.HasPrefix(ref, "secret://"):
-		return "must be a secret reference, " + form + ", never the token itself: " +
-			"store the token with `starter secret set REF` and write the reference here. " +
-			"If this was a real token, revoke it in Okta (Security, API, Tokens)"
-	case len(ref) > maxSecretRef:
-		return "is too long: a secret reference has at most 200 characters"
-	case !secretRef.MatchString(ref) || dotSegment.MatchString(ref):
-		return "is no secret reference: after secret:// come two or more parts of " +
-			"letters, digits, dots, underscores and dashes, separated by /, " + form
 	}
 	return ""
 }
