@@ -34,6 +34,7 @@ type Activities struct {
 	secrets secrets.Resolver
 	http    *http.Client
 	limits  orgLimits
+	tokens  okta.Tokens // of service apps: all activities of the worker share one each
 	waits   waitBook
 	agent   string
 	// closed asks Temporal whether a run's workflow is closed; nil: never known.

@@ -17,8 +17,8 @@ const (
 	ErrDefinition   = "InvalidDefinition"   // the connector is unknown, malformed or was changed during the run
 	ErrWatermark    = "InvalidWatermark"    // the stored watermark is malformed or in the future
 	ErrSecret       = "SecretUnavailable"   // the secret reference cannot be resolved
-	ErrUnauthorized = "Unauthorized"        // Okta refuses the token
-	ErrForbidden    = "Forbidden"           // the token's owner may not read this
+	ErrUnauthorized = "Unauthorized"        // Okta refuses the token, or a service app one
+	ErrForbidden    = "Forbidden"           // the token's owner or the service app may not read this
 	ErrRefused      = "Refused"             // Okta refuses the request, or answers what must not be followed
 	ErrBadData      = "BadData"             // Okta sent an object that cannot be an object
 	ErrEmpty        = "EmptyListing"        // a list without rows: never success
@@ -74,7 +74,9 @@ func oktaError(err error) error {
 	}
 	typ := ErrRefused
 	switch {
-	case e.Status == 401:
+	case e.Code == okta.CodeInsufficientScope:
+		typ = ErrForbidden
+	case e.Status == 401, e.Endpoint == okta.TokenEndpoint && e.Status >= 400:
 		typ = ErrUnauthorized
 	case e.Status == 403:
 		typ = ErrForbidden

@@ -52,11 +52,9 @@ func (a *Activities) BeginRun(ctx context.Context, in BeginInput) (*BeginResult,
 	if err != nil {
 		return nil, storeError(err)
 	}
-	token, err := a.token(ctx, def)
-	if err != nil {
+	if _, err := a.credentials(ctx, def); err != nil {
 		return nil, err
 	}
-	token.Wipe()
 	return &BeginResult{Fence: fence, Plan: plan}, nil
 }
 

@@ -21,7 +21,8 @@ import (
 )
 
 // session is one attempt of one activity: the definition it works under, a client
-// with the token, and what it has cost so far. The token lives as long as it does.
+// with the secret, and what it has cost so far. An API token or a private key lives as
+// long as it does; a service app's access token is the worker's ([okta.Tokens]).
 type session struct {
 	a     *Activities
 	fence mesh.Fence
@@ -43,7 +44,7 @@ type session struct {
 	searchable map[string]bool
 }
 
-// open loads the definition, resolves the token and builds the client. The caller
+// open loads the definition, resolves the secret and builds the client. The caller
 // closes the session.
 func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*session, error) {
 	def, err := a.definition(ctx, f.Connector)
@@ -53,11 +54,10 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 	if r := revisionOf(def); r != revision {
 		return nil, definitionChanged(f)
 	}
-	token, err := a.token(ctx, def)
+	credentials, err := a.credentials(ctx, def)
 	if err != nil {
 		return nil, err
 	}
-	defer token.Wipe()
 	s := &session{
 		a: a, fence: f, def: def,
 		owner: uuid.NewString(),
@@ -66,18 +66,17 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 	}
 	s.metrics = activity.GetMetricsHandler(ctx)
 	s.okta, err = okta.New(okta.Options{
-		BaseURL:    def.Config.BaseURL(),
-		Token:      token.Reveal(),
-		HTTPClient: a.http,
-		UserAgent:  a.agent,
-		Limits:     a.limits.of(def.Config.BaseURL()),
-		OnCall:     s.onCall(),
+		BaseURL:     def.Config.BaseURL(),
+		Credentials: credentials,
+		HTTPClient:  a.http,
+		UserAgent:   a.agent,
+		Limits:      a.limits.of(def.Config.BaseURL()),
+		OnCall:      s.onCall(),
 
 		RateLimitReserve: def.Config.RateLimitReserve,
 	})
 	if err != nil {
-		return nil, permanentf(ErrDefinition, "connector %q, with the secret %s: %v; store it again with `starter secret set %s`",
-			f.Connector, def.Auth.APIKey, err, def.Auth.APIKey)
+		return nil, badSecret(def, err)
 	}
 	s.beat = startHeart(ctx)
 	return s, nil
@@ -99,21 +98,37 @@ func (a *Activities) definition(ctx context.Context, name string) (*connector.De
 	return def, nil
 }
 
-// token resolves the definition's secret reference; the caller wipes it.
-func (a *Activities) token(ctx context.Context, def *connector.Definition) (secrets.Value, error) {
-	var none secrets.Value
-	ref, err := secrets.ParseRef(def.Auth.APIKey)
+// credentials resolves the definition's secret reference, anew for each activity: a
+// secret that was replaced during a run counts from the next one on.
+func (a *Activities) credentials(ctx context.Context, def *connector.Definition) (okta.Credentials, error) {
+	ref, err := secrets.ParseRef(def.Auth.Secret())
 	if err != nil {
-		return none, permanentf(ErrDefinition, "connector %q: AuthJson.ApiKey: %v", def.Name, err)
+		return nil, permanentf(ErrDefinition, "connector %q: %s: %v", def.Name, def.Auth.SecretField(), err)
 	}
-	v, err := a.secrets.Resolve(ctx, ref)
+	secret, err := a.secrets.Resolve(ctx, ref)
 	if err != nil {
 		if ctx.Err() != nil {
-			return none, err
+			return nil, err
 		}
-		return none, permanentf(ErrSecret, "connector %q: %v", def.Name, err)
+		return nil, permanentf(ErrSecret, "connector %q: %v", def.Name, err)
 	}
-	return v, nil
+	defer secret.Wipe()
+	if def.Auth.Mode != connector.ModeOAuth {
+		return okta.APIToken(secret.Reveal()), nil
+	}
+	credentials, err := okta.ServiceApp{
+		ClientID: def.Auth.ClientID, PrivateKey: secret.Reveal(), KeyID: def.Auth.KeyID,
+		Scopes: def.Scopes(), Tokens: &a.tokens,
+	}.Credentials()
+	if err != nil {
+		return nil, badSecret(def, err)
+	}
+	return credentials, nil
+}
+
+func badSecret(def *connector.Definition, err error) error {
+	return permanentf(ErrDefinition, "connector %q, with the secret %s: %v; store it again with `starter secret set %s`",
+		def.Name, def.Auth.Secret(), err, def.Auth.Secret())
 }
 
 // revisionOf is a digest of what a run reads by. A rotated secret reference does not

@@ -69,9 +69,7 @@ func (x *exchange) refusal(resp *http.Response, page *Page) error {
 	e := x.answered(page, "")
 	x.readErrorBody(e, text)
 	challenge := x.challenge(resp.Header)
-	if challenge != "" {
-		e.detail = join(e.detail, challenge)
-	}
+	e.challenge, e.detail = challenge.code, join(e.detail, join(challenge.code, challenge.text))
 	switch status := resp.StatusCode; {
 	case status == http.StatusTooManyRequests:
 		return x.limited(e, resp.Header, page)
@@ -83,7 +81,7 @@ func (x *exchange) refusal(resp *http.Response, page *Page) error {
 	case status >= 500:
 		x.serverError(e, resp.Header, page)
 	default:
-		x.clientError(e)
+		x.clientError(e, challenge.scope)
 	}
 	return e
 }
@@ -111,16 +109,25 @@ func (x *exchange) readErrorBody(e *Error, text []byte) {
 	}
 }
 
-func (x *exchange) clientError(e *Error) {
+// clientError completes a 4xx; scope is the one that WWW-Authenticate asks for.
+func (x *exchange) clientError(e *Error, scope string) {
+	if x.template == TokenEndpoint {
+		x.tokenError(e)
+		return
+	}
 	byOkta := strings.HasPrefix(e.Code, "E0")
+	advice := x.signer.advice()
 	switch e.Status {
 	case http.StatusUnauthorized:
-		e.remedy = remedyToken
+		e.remedy = advice.unauthorized
 		if e.Code == codeNotPermitted {
-			e.remedy = remedyPermission
+			e.remedy = advice.feature
 		}
 	case http.StatusForbidden:
-		e.remedy = remedyReadAccess
+		e.remedy = advice.forbidden
+		if e.asks(CodeInsufficientScope) && scope != "" {
+			e.remedy = advice.scope(scope)
+		}
 	case http.StatusNotFound:
 		switch {
 		// Only Okta's own word makes an object gone: a proxy's 404 must delete nothing.
@@ -135,6 +142,14 @@ func (x *exchange) clientError(e *Error) {
 		e.remedy = remedyURLTooLong
 	case http.StatusRequestTimeout:
 		e.Kind, e.SmallerPage = RetryLater, x.list
+	}
+	switch {
+	case e.asks(codeUseNonce): // it was asked for twice in a moment
+		e.Kind, e.remedy = RetryLater, ""
+		return
+	case e.asks(codeInvalidProof):
+		e.remedy = tokenRemedies[codeInvalidProof]
+		return
 	}
 	if byOkta && e.Status == http.StatusBadRequest || e.Code == codeInvalidSearch || e.Code == codeInvalidFilter {
 		x.badExpression(e)
@@ -209,22 +224,25 @@ func (x *exchange) setExplicit(e *Error, wait time.Duration) {
 	e.remedy = fmt.Sprintf("wait %s as Retry-After asks", wait)
 }
 
+// challenge is what WWW-Authenticate says: the body of a 401 or 403 may not say it
+// (facts.md §6).
+type challenge struct{ code, text, scope string }
+
 var (
-	challengeCode = regexp.MustCompile(`(?i)\berror="([^"]*)"`)
-	challengeText = regexp.MustCompile(`(?i)\berror_description="([^"]*)"`)
+	challengeCode  = regexp.MustCompile(`(?i)\berror="([^"]*)"`)
+	challengeText  = regexp.MustCompile(`(?i)\berror_description="([^"]*)"`)
+	challengeScope = regexp.MustCompile(`(?i)\bscope="([^"]*)"`)
 )
 
-// challenge returns what WWW-Authenticate says: the body of a 401 or 403 may not
-// say it (facts.md §6).
-func (x *exchange) challenge(h http.Header) string {
+func (x *exchange) challenge(h http.Header) challenge {
 	header := strings.Join(h.Values("Www-Authenticate"), ", ")
-	var parts []string
-	for _, re := range []*regexp.Regexp{challengeCode, challengeText} {
-		if m := re.FindStringSubmatch(header); len(m) == 2 && m[1] != "" {
-			parts = append(parts, x.tidy(m[1], maxSummary))
+	find := func(re *regexp.Regexp) string {
+		if m := re.FindStringSubmatch(header); len(m) == 2 {
+			return x.tidy(m[1], maxSummary)
 		}
+		return ""
 	}
-	return strings.Join(parts, ": ")
+	return challenge{find(challengeCode), find(challengeText), find(challengeScope)}
 }
 
 // location names the host of a redirect, nothing else of it.

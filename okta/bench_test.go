@@ -82,7 +82,7 @@ func benchList(b *testing.B, n int, page []byte, served, zipped bool) {
 		"Link":               {`<https://contoso.okta.com/api/v1/groups/00g1/users?limit=1000>; rel="self"`},
 		"X-Rate-Limit-Limit": {"600"}, "X-Rate-Limit-Remaining": {"599"}, "X-Rate-Limit-Reset": {"1777896060"},
 	}
-	o := Options{BaseURL: "https://contoso.okta.com", Token: canary}
+	o := Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(canary)}
 	if zipped {
 		page = zip(b, page)
 		header.Set("Content-Encoding", "gzip")

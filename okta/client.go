@@ -26,17 +26,18 @@ const MaxResponseBytes = 64 << 20
 // MaxRateLimitReserve is the largest [Options.RateLimitReserve].
 const MaxRateLimitReserve = 90
 
-// Options configure a [Client]. Only BaseURL and Token are required. Printing
-// Options never shows the token.
+// Options configure a [Client]. Only BaseURL and Credentials are required. Printing
+// Options never shows a secret.
 type Options struct {
 	// BaseURL is the org: scheme, host and an optional port, such as
 	// "https://contoso.okta.com", and nothing else. Plain http is accepted for a
 	// loopback host only.
 	BaseURL string
-	// Token is the SSWS API token, without "SSWS". It stays in memory.
-	Token string `json:"-"`
-	// HTTPClient is the shared transport; nil means [NewHTTPClient]. It is copied,
-	// and the copy follows no redirect.
+	// Credentials say who calls: [APIToken], or those of a [ServiceApp]. They stay in
+	// memory.
+	Credentials Credentials `json:"-"`
+	// HTTPClient is the shared transport; nil means [NewHTTPClient]. It is copied, and
+	// the copy follows no redirect and sends nothing but reads and token requests.
 	HTTPClient *http.Client
 	// Timeout limits one call, reading the body included; 0 means [DefaultTimeout]. A
 	// shorter one of HTTPClient counts instead.
@@ -49,8 +50,9 @@ type Options struct {
 	// RateLimitReserve is how many percent of each rate-limit bucket are left to the
 	// org's other clients, 0 to 90; at least one call of a window is used.
 	RateLimitReserve int
-	// OnCall, when set, is told of every HTTP exchange, after its body was read. It
-	// is called from the goroutine of the call, so possibly from many at once.
+	// OnCall, when set, is told of every HTTP exchange, token requests too, after its
+	// body was read. It is called from the goroutine of the call, so possibly from many
+	// at once.
 	OnCall func(Call)
 }
 
@@ -69,19 +71,17 @@ type Call struct {
 }
 
 // Client reads one Okta org. It is safe for concurrent use. Printing it never
-// shows the token.
+// shows a secret.
 type Client struct {
 	base    *url.URL
 	http    http.Client
 	timeout time.Duration
 	limits  *Limits
-	account uint64 // tells the buckets of this token from those of another one
-	reserve int    // percent
+	reserve int // percent
 	onCall  func(Call)
-	// authorize and scrub close over the token, so that no field holds it and
-	// printing a struct that contains a Client cannot show it.
-	authorize func(http.Header)
-	scrub     func(string) string
+	// signer holds its secrets in closures, so that printing a struct that contains a
+	// Client cannot show them.
+	signer    signer
 	userAgent string
 	// jitter spreads a wait over time; tests replace it.
 	jitter func(time.Duration) time.Duration
@@ -93,8 +93,8 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkToken(o.Token); err != nil {
-		return nil, err
+	if o.Credentials == nil {
+		return nil, errors.New("okta: Credentials are missing: give an APIToken or those of a ServiceApp")
 	}
 	if o.Timeout < 0 {
 		return nil, fmt.Errorf("okta: Timeout %s is negative; leave it 0 for %s", o.Timeout, DefaultTimeout)
@@ -115,7 +115,6 @@ func New(o Options) (*Client, error) {
 		http:      *shared,
 		timeout:   cmp.Or(o.Timeout, DefaultTimeout),
 		limits:    o.Limits,
-		account:   accountOf(o.Token),
 		reserve:   o.RateLimitReserve,
 		onCall:    o.OnCall,
 		userAgent: agent,
@@ -131,11 +130,18 @@ func New(o Options) (*Client, error) {
 	if c.limits == nil {
 		c.limits = NewLimits()
 	}
-	token := o.Token
-	c.authorize = func(h http.Header) { h.Set("Authorization", "SSWS "+token) }
-	c.scrub = newScrubber(token)
+	if c.signer, err = o.Credentials.open(c); err != nil {
+		return nil, err
+	}
+	c.http.Transport = c.readOnly(shared.Transport)
 	return c, nil
 }
+
+// origin returns the scheme and the host of the org.
+func (c *Client) origin() string { return c.base.Scheme + "://" + c.base.Host }
+
+// scrub replaces what is secret in a text of the server or of an error.
+func (c *Client) scrub(text string) string { return c.signer.scrub(text) }
 
 // maxConcurrent is how many calls Okta takes at one time (facts.md §5).
 const maxConcurrent = 75
@@ -162,9 +168,13 @@ func NewHTTPClient() *http.Client {
 	}}
 }
 
-// String names the org, never the token.
+// String names the org, never a secret.
 func (o Options) String() string {
-	return fmt.Sprintf("okta.Options{BaseURL: %q, Token: [token]}", hostOnly(o.BaseURL))
+	who := "none"
+	if o.Credentials != nil {
+		who = o.Credentials.String()
+	}
+	return fmt.Sprintf("okta.Options{BaseURL: %q, Credentials: %s}", hostOnly(o.BaseURL), who)
 }
 
 // GoString is String.
@@ -173,8 +183,8 @@ func (o Options) GoString() string { return o.String() }
 // Format writes String for every verb.
 func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, o.String()) }
 
-// String names the org, never the token.
-func (c *Client) String() string { return "okta.Client{" + c.base.Scheme + "://" + c.base.Host + "}" }
+// String names the org, never a secret.
+func (c *Client) String() string { return "okta.Client{" + c.origin() + "}" }
 
 // GoString is String.
 func (c *Client) GoString() string { return c.String() }
@@ -214,18 +224,6 @@ func loopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback()
-}
-
-func checkToken(token string) error {
-	if token == "" {
-		return errors.New("okta: Token is empty; create one in Okta under Security > API > Tokens")
-	}
-	for _, r := range token {
-		if r <= ' ' || r > '~' {
-			return errors.New(`okta: Token holds a space, a line break or a non-ASCII character; give the token value alone, without "SSWS"`)
-		}
-	}
-	return nil
 }
 
 func defaultUserAgent() string {

@@ -39,7 +39,7 @@ func TestNew(t *testing.T) {
 		"http://contoso.okta.com": "unencrypted",
 		"http://10.0.0.1":         "unencrypted",
 	} {
-		_, err := New(Options{BaseURL: base, Token: canary})
+		_, err := New(Options{BaseURL: base, Credentials: APIToken(canary)})
 		if want == "" {
 			require.NoError(t, err, base)
 			continue
@@ -48,19 +48,19 @@ func TestNew(t *testing.T) {
 		require.NotContains(t, err.Error(), canary)
 	}
 	for _, token := range []string{"", "SSWS " + canary, canary + "\n", "ü" + canary} {
-		_, err := New(Options{BaseURL: "https://contoso.okta.com", Token: token})
-		require.ErrorContains(t, err, "Token")
+		_, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(token)})
+		require.ErrorContains(t, err, "API token")
 		require.NotContains(t, err.Error(), canary)
 	}
-	_, err := New(Options{BaseURL: "https://contoso.okta.com", Token: canary, Timeout: -1})
+	_, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(canary), Timeout: -1})
 	require.ErrorContains(t, err, "Timeout")
 	for _, percent := range []int{-1, 91} {
-		_, err = New(Options{BaseURL: "https://contoso.okta.com", Token: canary, RateLimitReserve: percent})
+		_, err = New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(canary), RateLimitReserve: percent})
 		require.ErrorContains(t, err, "RateLimitReserve must be from 0 to 90")
 	}
-	_, err = New(Options{BaseURL: "https://contoso.okta.com", Token: canary, UserAgent: "a\nb"})
+	_, err = New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(canary), UserAgent: "a\nb"})
 	require.ErrorContains(t, err, "UserAgent")
-	c, err := New(Options{BaseURL: "https://contoso.okta.com", Token: canary})
+	c, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(canary)})
 	require.NoError(t, err)
 	require.Equal(t, DefaultTimeout, c.timeout)
 }
@@ -83,7 +83,7 @@ func TestNewHTTPClient(t *testing.T) {
 	trusting, ok := server.Client().Transport.(*http.Transport)
 	require.True(t, ok)
 	transport.TLSClientConfig.RootCAs = trusting.TLSClientConfig.RootCAs
-	client, err := New(Options{BaseURL: server.URL, Token: canary, HTTPClient: &http.Client{Transport: transport}})
+	client, err := New(Options{BaseURL: server.URL, Credentials: APIToken(canary), HTTPClient: &http.Client{Transport: transport}})
 	require.NoError(t, err)
 	users, _, err := client.ListUsers(t.Context(), ListUsers{}, "")
 	require.NoError(t, err)
@@ -126,7 +126,7 @@ func TestTokenCanary(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var calls []Call
-	options := Options{Token: canary, OnCall: func(c Call) {
+	options := Options{Credentials: APIToken(canary), OnCall: func(c Call) {
 		mu.Lock()
 		defer mu.Unlock()
 		calls = append(calls, c)
@@ -183,9 +183,9 @@ func TestTokenCanary(t *testing.T) {
 	show(err, errors.Unwrap(err))
 	show(options, &options, struct{ O Options }{options})
 	texts = append(texts, options.String(), options.GoString(), client.String(), client.GoString())
-	field, ok := reflect.TypeFor[Options]().FieldByName("Token")
+	field, ok := reflect.TypeFor[Options]().FieldByName("Credentials")
 	require.True(t, ok)
-	require.Equal(t, "-", field.Tag.Get("json"), "JSON loggers leave the token out")
+	require.Equal(t, "-", field.Tag.Get("json"), "JSON loggers leave the secrets out")
 	for _, c := range calls {
 		show(c, c.Err)
 	}

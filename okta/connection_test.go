@@ -25,7 +25,7 @@ func counted(t *testing.T, handler http.HandlerFunc) (*Client, *atomic.Int64) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	client, err := New(Options{BaseURL: server.URL, Token: canary})
+	client, err := New(Options{BaseURL: server.URL, Credentials: APIToken(canary)})
 	require.NoError(t, err)
 	return client, &opened
 }

@@ -55,8 +55,8 @@ type Error struct {
 	Host     string // the org's host
 	ObjectID string // the user or group that the call asked for, "" without one
 	Status   int    // 0 when no answer arrived
-	Code     string // Okta's errorCode, such as "E0000011"
-	Summary  string // Okta's errorSummary
+	Code     string // Okta's errorCode, such as "E0000011", or an OAuth error, such as "invalid_client"
+	Summary  string // Okta's errorSummary, or the description of an OAuth error
 	Causes   []string
 	// RequestID is X-Okta-Request-Id, else Okta's errorId.
 	RequestID string
@@ -70,9 +70,13 @@ type Error struct {
 	// Err is the cause, nil when Okta's answer is the cause.
 	Err error
 
-	detail string // what is wrong with the answer
-	remedy string
+	detail    string // what is wrong with the answer
+	remedy    string
+	challenge string // the "error" of WWW-Authenticate
 }
+
+// asks says whether the answer's OAuth error is code.
+func (e *Error) asks(code string) bool { return e.Code == code || e.challenge == code }
 
 // Error names the endpoint, the status, Okta's code, summary and causes, the
 // request id, and the remedy of the runbook's Troubleshooting.

@@ -31,7 +31,7 @@ func org() *httptest.Server {
 func ExampleClient_Users() {
 	server := org()
 	defer server.Close()
-	client, err := okta.New(okta.Options{BaseURL: server.URL, Token: "token"})
+	client, err := okta.New(okta.Options{BaseURL: server.URL, Credentials: okta.APIToken("token")})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -52,7 +52,7 @@ func ExampleClient_Users() {
 func ExampleClient_ListUsers() {
 	server := org()
 	defer server.Close()
-	client, err := okta.New(okta.Options{BaseURL: server.URL, Token: "token"})
+	client, err := okta.New(okta.Options{BaseURL: server.URL, Credentials: okta.APIToken("token")})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -77,7 +77,7 @@ func ExampleClient_ListUsers() {
 func ExampleError() {
 	server := org()
 	defer server.Close()
-	client, err := okta.New(okta.Options{BaseURL: server.URL, Token: "token"})
+	client, err := okta.New(okta.Options{BaseURL: server.URL, Credentials: okta.APIToken("token")})
 	if err != nil {
 		fmt.Println(err)
 		return

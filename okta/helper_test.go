@@ -24,7 +24,7 @@ func setup(t testing.TB, handler http.HandlerFunc, edit ...func(*Options)) (*Cli
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	o := Options{BaseURL: server.URL, Token: canary, HTTPClient: server.Client()}
+	o := Options{BaseURL: server.URL, Credentials: APIToken(canary), HTTPClient: server.Client()}
 	for _, f := range edit {
 		f(&o)
 	}
@@ -160,7 +160,7 @@ func replay(t *testing.T, host string, answers func(*url.URL) exchanged) *Client
 	address, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	client, err := New(Options{
-		BaseURL: "https://" + host, Token: canary,
+		BaseURL: "https://" + host, Credentials: APIToken(canary),
 		HTTPClient: &http.Client{Transport: rewriting{to: address.Host, rt: server.Client().Transport}},
 	})
 	require.NoError(t, err)

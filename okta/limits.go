@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"hash/maphash"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,8 +17,8 @@ import (
 // are not answered yet, is above the reserve of [Options.RateLimitReserve]. The zero value
 // is ready to use.
 //
-// Every token has buckets of its own: by default Okta gives each a share of the org's
-// (facts.md §5), and the headers speak of that share.
+// Every token and every service app has buckets of its own: by default Okta gives each a
+// share of the org's (facts.md §5), and the headers speak of that share.
 type Limits struct {
 	mu      sync.Mutex
 	buckets map[bucketKey]*bucket
@@ -30,7 +29,7 @@ type Limits struct {
 	now     func() time.Time // the local clock; nil: time.Now; tests replace it
 }
 
-// bucketKey is a bucket as one token sees it.
+// bucketKey is a bucket as one token or app sees it.
 type bucketKey struct {
 	account uint64
 	name    string
@@ -218,9 +217,17 @@ func (t *ticket) done() {
 
 // time returns the time on the org's clock, the local time before the first answer.
 func (l *Limits) time() time.Time {
+	t, _ := l.OrgTime()
+	return t
+}
+
+// OrgTime returns the time on the org's clock, by the Date headers of its answers; it may
+// be behind by a second or as much as a call takes. known is false before the first such
+// answer, and the time then the local one.
+func (l *Limits) OrgTime() (t time.Time, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.clock.at(l.localNow())
+	return l.clock.at(l.localNow()), l.clock.dated
 }
 
 func (l *Limits) localNow() time.Time {
@@ -230,14 +237,9 @@ func (l *Limits) localNow() time.Time {
 	return time.Now()
 }
 
-// tokenSeed makes an account of a token, from which nobody can find the token.
-var tokenSeed = maphash.MakeSeed()
-
-func accountOf(token string) uint64 { return maphash.String(tokenSeed, token) }
-
 // admit lets a call through, or returns the error of a call that is not sent.
 func (c *Client) admit(ctx context.Context, r request) (*ticket, error) {
-	t, d, err := c.limits.admit(ctx, bucketKey{c.account, r.bucket}, c.reserve)
+	t, d, err := c.limits.admit(ctx, bucketKey{c.signer.account(), r.bucket}, c.reserve)
 	if d == nil {
 		return t, err
 	}

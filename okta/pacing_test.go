@@ -79,7 +79,7 @@ func (y *yard) nextWindow() time.Time {
 func (y *yard) client(limits *Limits, percent int) *Client {
 	y.t.Helper()
 	c, err := New(Options{
-		BaseURL: "https://contoso.okta.com", Token: oktasim.DefaultToken, HTTPClient: &http.Client{Transport: y},
+		BaseURL: "https://contoso.okta.com", Credentials: APIToken(oktasim.DefaultToken), HTTPClient: &http.Client{Transport: y},
 		Limits: limits, RateLimitReserve: percent,
 	})
 	require.NoError(y.t, err)

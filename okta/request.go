@@ -36,6 +36,7 @@ type endpoint struct {
 	bucket   string // of the rate limit (facts.md §5)
 	list     bool
 	users    bool // answers with user objects
+	secret   bool // answers with a secret: nothing of the body is quoted
 }
 
 // request is one call: the first page is built from path and query, a further one is next.
@@ -45,6 +46,15 @@ type request struct {
 	path  string
 	query url.Values
 	next  string
+	// form is posted, made anew for each exchange; nil: a GET.
+	form func() (url.Values, error)
+}
+
+func (r request) method() string {
+	if r.form != nil {
+		return http.MethodPost
+	}
+	return http.MethodGet
 }
 
 func setLimit(q url.Values, limit int) {
@@ -79,7 +89,7 @@ func single[T any](ctx context.Context, c *Client, r request, k kind[T]) (*T, *P
 	return object, page, nil
 }
 
-// do makes at most one HTTP exchange.
+// do makes one call: one HTTP exchange, unless its answer says how to sign it better.
 func (c *Client) do(ctx context.Context, r request, decode func(io.Reader) error) (*Page, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -88,6 +98,28 @@ func (c *Client) do(ctx context.Context, r request, decode func(io.Reader) error
 	if err != nil {
 		return nil, err
 	}
+	return c.signed(ctx, r, target, c.signer.call(), decode)
+}
+
+// signed makes the exchanges of one call.
+func (c *Client) signed(ctx context.Context, r request, target *url.URL, s signature, decode func(io.Reader) error) (*Page, error) {
+	var page *Page
+	for {
+		if err := s.prepare(ctx); err != nil {
+			return page, err
+		}
+		answer, err := c.exchange(ctx, r, target, s, decode)
+		if answer != nil {
+			page = answer
+		}
+		if err == nil || !s.again(err) {
+			return page, err
+		}
+	}
+}
+
+// exchange makes at most one HTTP exchange.
+func (c *Client) exchange(ctx context.Context, r request, target *url.URL, s signature, decode func(io.Reader) error) (*Page, error) {
 	ticket, err := c.admit(ctx, r)
 	if err != nil {
 		return nil, err
@@ -96,10 +128,10 @@ func (c *Client) do(ctx context.Context, r request, decode func(io.Reader) error
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	start := time.Now()
-	x := &exchange{Client: c, request: r, ticket: ticket, target: target, caller: ctx, call: callCtx}
+	x := &exchange{Client: c, request: r, ticket: ticket, target: target, signature: s, caller: ctx, call: callCtx}
 	page, err := x.run(decode)
 	if c.onCall != nil {
-		call := Call{Method: http.MethodGet, Endpoint: r.template, Duration: time.Since(start), Err: err}
+		call := Call{Method: r.method(), Endpoint: r.template, Duration: time.Since(start), Err: err}
 		if page != nil {
 			call.Status, call.Rate, call.RequestID = page.Status, page.Rate, page.RequestID
 		}
@@ -148,7 +180,7 @@ func (c *Client) foreign(u *url.URL) string {
 // failure starts a permanent error about a call.
 func (c *Client) failure(r request, detail string) *Error {
 	return &Error{
-		Kind: Permanent, Method: http.MethodGet, Endpoint: r.template, Host: c.base.Host,
+		Kind: Permanent, Method: r.method(), Endpoint: r.template, Host: c.base.Host,
 		ObjectID: c.tidy(r.id, maxQuote), detail: detail,
 	}
 }
@@ -157,23 +189,47 @@ func (c *Client) failure(r request, detail string) *Error {
 type exchange struct {
 	*Client
 	request
-	ticket *ticket
-	target *url.URL
-	caller context.Context // of the caller
-	call   context.Context // with the time-out of this call
+
+	ticket    *ticket
+	target    *url.URL
+	signature signature
+	caller    context.Context // of the caller
+	call      context.Context // with the time-out of this call
 }
 
-func (x *exchange) run(decode func(io.Reader) error) (*Page, error) {
-	req, err := http.NewRequestWithContext(x.call, http.MethodGet, x.target.String(), nil)
+// build makes the signed request.
+func (x *exchange) build() (*http.Request, error) {
+	var body io.Reader
+	if x.form != nil {
+		form, err := x.form()
+		if err != nil {
+			return nil, x.failure(x.request, "the request cannot be signed")
+		}
+		body = strings.NewReader(form.Encode())
+	}
+	req, err := http.NewRequestWithContext(x.call, x.method(), x.target.String(), body)
 	if err != nil {
 		return nil, x.failure(x.request, "the request cannot be built")
 	}
 	req.URL = x.target // as given, not as printed
-	x.authorize(req.Header)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", x.userAgent)
-	if x.users {
+	switch {
+	case x.form != nil:
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	case x.users:
 		req.Header.Set("Content-Type", trimHeader)
+	}
+	if err := x.signature.sign(req); err != nil {
+		return nil, x.failure(x.request, "the request cannot be signed")
+	}
+	return req, nil
+}
+
+func (x *exchange) run(decode func(io.Reader) error) (*Page, error) {
+	req, err := x.build()
+	if err != nil {
+		return nil, err
 	}
 	resp, err := x.http.Do(req)
 	if err != nil {
@@ -190,6 +246,7 @@ func (x *exchange) run(decode func(io.Reader) error) (*Page, error) {
 		page.Date = date
 	}
 	x.ticket.observe(page.Status, page.Rate, page.Date)
+	x.signature.answered(resp.Header)
 	if resp.StatusCode != http.StatusOK {
 		return page, x.refusal(resp, page)
 	}
@@ -231,7 +288,7 @@ func (x *exchange) readNext(h http.Header, page *Page) error {
 	if sameRequest(u, x.target) {
 		return fail(Permanent, "the next link repeats itself: the listing would never end")
 	}
-	if x.scrub(target) != target {
+	if x.signer.leaks(target) {
 		return fail(Permanent, "the next link holds the token: refused, it would be stored")
 	}
 	// The URL is opaque: its spelling is kept, unless it was relative.

@@ -41,7 +41,7 @@ func clientOf(t *testing.T, h http.Handler) *okta.Client {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	client, err := okta.New(okta.Options{BaseURL: server.URL, Token: oktasim.DefaultToken})
+	client, err := okta.New(okta.Options{BaseURL: server.URL, Credentials: okta.APIToken(oktasim.DefaultToken)})
 	require.NoError(t, err)
 	return client
 }

@@ -40,6 +40,10 @@ func (x *exchange) explainTransport(e *Error, err error) {
 		err = wrapped.Err
 	}
 	e.Err = x.clean(err)
+	if refused, ok := errors.AsType[writeError](err); ok {
+		e.Kind, e.Err = Permanent, refused
+		return
+	}
 	switch {
 	case strings.Contains(err.Error(), "Location header"):
 		e.Kind, e.Err = Permanent, nil
@@ -100,6 +104,10 @@ func (x *exchange) bodyError(err error, b *body, page *Page) error {
 func (x *exchange) explainText(e *Error, err error, head []byte) {
 	if shape, ok := errors.AsType[*shapeError](err); ok {
 		e.detail = shape.Error()
+		return
+	}
+	if x.secret {
+		e.detail = "the answer cannot be read"
 		return
 	}
 	head = bytes.TrimSpace(head)

@@ -172,11 +172,12 @@ func sameJSON(a, b json.RawMessage) bool {
 	return bytes.Equal(x.Bytes(), y.Bytes())
 }
 
-// noteMissingSecret reminds the operator of a token that is not stored yet.
+// noteMissingSecret reminds the operator of a secret that is not stored yet.
 func (c *cli) noteMissingSecret(ctx context.Context, store mesh.Store, def *connector.Definition) error {
-	_, err := store.GetSecret(ctx, def.Auth.APIKey)
+	ref := def.Auth.Secret()
+	_, err := store.GetSecret(ctx, ref)
 	if _, missing := errors.AsType[*mesh.NotFoundError](err); missing {
-		c.notef("note: %s is not stored yet; store it with: starter secret set %s", def.Auth.APIKey, def.Auth.APIKey)
+		c.notef("note: %s is not stored yet; store it with: starter secret set %s", ref, ref)
 		return nil
 	}
 	return err

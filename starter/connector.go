@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -150,7 +151,12 @@ func definitionFields(def *connector.Definition) []field {
 		{"User filter", filter},
 		{"Page size", strconv.Itoa(cfg.PageSize)},
 		{"External id", cfg.ExternalIDAttribute},
-		{"Token", def.Auth.APIKey},
+	}
+	if def.Auth.Mode == connector.ModeOAuth {
+		fields = append(fields, field{"Service app", def.Auth.ClientID}, field{"Private key", def.Auth.PrivateKey},
+			field{"Key id", orDash(def.Auth.KeyID)}, field{"Scopes", strings.Join(def.Scopes(), ", ")})
+	} else {
+		fields = append(fields, field{"Token", def.Auth.APIKey})
 	}
 	if cfg.GroupFilter != nil {
 		if b, err := json.Marshal(cfg.GroupFilter); err == nil {

@@ -166,7 +166,7 @@ func usersOf(ctx context.Context, store mesh.Store, ref string) ([]string, error
 	var names []string
 	for _, conn := range all {
 		def, err := connector.FromParts(conn.Name, conn.Type, conn.ConfigJSON, conn.AuthJSON)
-		if err == nil && def.Auth.APIKey == ref {
+		if err == nil && def.Auth.Secret() == ref {
 			names = append(names, conn.Name)
 		}
 	}
