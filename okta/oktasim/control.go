@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,7 +16,7 @@ import (
 const controlPath = "/-/"
 
 // controlText is what an unknown path below it answers.
-const controlText = "oktasim: nothing here; there are /-/clock, /-/lag, /-/fault, /-/limits, /-/spend, /-/stats, /-/stats/reset, /-/touch and /-/attribute"
+const controlText = "oktasim: nothing here; there are /-/clock, /-/lag, /-/fault, /-/limits, /-/spend, /-/stats, /-/stats/reset, /-/touch, /-/attribute and /-/oauth"
 
 // lagBody is a Lag in JSON: times such as "2s", absent ones are none.
 type lagBody struct {
@@ -30,6 +32,21 @@ type lagBody struct {
 type limitsBody struct {
 	Rate        int `json:"rate"`
 	Concurrency int `json:"concurrency"`
+}
+
+// oauthBody is what POST /-/oauth does; what is absent is left alone.
+type oauthBody struct {
+	RotateNonce  bool  `json:"rotateNonce"`
+	RefuseOld    bool  `json:"refuseOld"` // of rotateNonce
+	NonceOnAPI   *bool `json:"nonceOnAPI"`
+	RevokeTokens bool  `json:"revokeTokens"`
+}
+
+// oauthState is what it answers.
+type oauthState struct {
+	Apps       []string `json:"apps"`   // client ids
+	Tokens     int      `json:"tokens"` // access tokens that live
+	NonceOnAPI bool     `json:"nonceOnAPI"`
 }
 
 // duration is a time.Duration that JSON writes as text.
@@ -102,6 +119,12 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) (answer any, er
 	case "stats/reset POST":
 		s.ResetStats()
 		name = "stats"
+	case "oauth GET":
+	case "oauth POST":
+		var b oauthBody
+		if err = readControl(w, r, &b); err == nil {
+			err = s.controlOAuth(b)
+		}
 	case "touch POST":
 		var b struct {
 			Groups []string `json:"groups"`
@@ -130,6 +153,8 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) (answer any, er
 		return limitsBody{rate, concurrency}, nil
 	case "stats":
 		return s.Stats(), nil
+	case "oauth":
+		return s.oauth.state(), nil
 	}
 	return struct{}{}, nil
 }
@@ -139,6 +164,7 @@ func noControl(name string) error {
 	methods := map[string]string{
 		"clock": "GET or POST", "lag": "GET or POST", "fault": "GET, POST or DELETE",
 		"limits": "GET or POST", "spend": "POST", "stats": "GET", "stats/reset": "POST", "touch": "POST", "attribute": "DELETE",
+		"oauth": "GET or POST",
 	}
 	if m := methods[name]; m != "" {
 		return &badControl{http.StatusMethodNotAllowed, "oktasim: " + controlPath + name + " takes " + m}
@@ -166,6 +192,34 @@ func (s *Server) controlClock(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.cfg.Clock.Advance(time.Duration(b.Advance))
 	return nil
+}
+
+func (s *Server) controlOAuth(b oauthBody) error {
+	if b.RefuseOld && !b.RotateNonce {
+		return errors.New("oktasim: refuseOld says what becomes of the old nonces, and needs rotateNonce")
+	}
+	if b.RotateNonce {
+		s.RotateNonce(b.RefuseOld)
+	}
+	if b.NonceOnAPI != nil {
+		s.RequireNonce(*b.NonceOnAPI)
+	}
+	if b.RevokeTokens {
+		s.RevokeTokens()
+	}
+	return nil
+}
+
+func (o *oauth) state() oauthState {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	st := oauthState{Apps: slices.Sorted(maps.Keys(o.apps)), NonceOnAPI: o.onAPI}
+	for _, g := range o.tokens {
+		if o.now().Before(g.expires) {
+			st.Tokens++
+		}
+	}
+	return st
 }
 
 func (s *Server) controlSpend(w http.ResponseWriter, r *http.Request) (answer any, err error) {

@@ -23,6 +23,13 @@
 // recorded timelines; [Org.Truth] is what an importer must have in the end, and
 // [Server.Transport] asks without a socket.
 //
+// # Service apps
+//
+// [Config].Apps are OAuth 2.0 service apps. The token endpoint, /oauth2/v1/token, is as
+// strict as Okta's about assertions and DPoP proofs, and API calls are about tokens,
+// proofs and scopes; see [App]. [Server.RotateNonce] and [Server.RevokeTokens] make what
+// rarely happens happen.
+//
 // # Control API
 //
 // What Okta does not have lives under /_sim/, which needs no token and is not
@@ -42,6 +49,8 @@
 //	GET    /-/stats            as /_sim/stats; POST /-/stats/reset starts anew
 //	POST   /-/touch            {"groups":["00g…"]}: see [Org.TouchMembership]
 //	DELETE /-/attribute?name=… see [Org.RemoveAttribute]
+//	GET    /-/oauth            the service apps, the tokens that live, whether API calls need a nonce
+//	POST   /-/oauth            {"rotateNonce":true,"refuseOld":true,"nonceOnAPI":true,"revokeTokens":true}; what is absent is left alone
 //
 // An answer is JSON; a request that is refused is answered 400, 404, 405 or 409
 // with a line of text.

@@ -155,6 +155,9 @@ func (c *call) isLookup() bool {
 
 // spoil applies the faults to a page of a list.
 func (c *call) spoil(rows []listRow, next string) ([]listRow, string) {
+	if c.blind() {
+		return nil, ""
+	}
 	if !c.s.faults.any.Load() {
 		return rows, next
 	}

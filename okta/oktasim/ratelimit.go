@@ -26,6 +26,7 @@ const (
 	bucketGroups = "/api/v1/groups"
 	bucketGroup  = "/api/v1/groups/{id}"
 	bucketOther  = "/api/v1"
+	bucketOAuth  = "/oauth2/v1"
 )
 
 // rate is what the three X-Rate-Limit headers say.
@@ -35,7 +36,7 @@ type rate struct {
 }
 
 // bucketNames lists the buckets.
-var bucketNames = []string{bucketUsers, bucketUser, bucketGroups, bucketGroup, bucketOther}
+var bucketNames = []string{bucketUsers, bucketUser, bucketGroups, bucketGroup, bucketOther, bucketOAuth}
 
 type rateLimiter struct {
 	mu          sync.Mutex

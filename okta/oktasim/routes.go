@@ -25,8 +25,8 @@ func (rt *route) endpoint(method string) string {
 
 var unknownRoute = &route{bucket: bucketOther}
 
-// routes are the paths of openapi-slice.json and, because every user links to
-// it, the single user type. A literal path stands before the one whose
+// routes are the paths of openapi-slice.json, because every user links to it the single
+// user type, and the token endpoint. A literal path stands before the one whose
 // parameter would match it: /groups/rules is not a group.
 var routes = makeRoutes([]route{
 	{path: "/api/v1/users", bucket: bucketUsers, handlers: map[string]handler{
@@ -56,6 +56,7 @@ var routes = makeRoutes([]route{
 	{path: "/api/v1/meta/types/user", bucket: bucketOther, handlers: map[string]handler{http.MethodGet: listUserTypes}},
 	{path: "/api/v1/meta/types/user/{id}", bucket: bucketOther, handlers: map[string]handler{http.MethodGet: getUserType}},
 	{path: "/api/v1/logs", bucket: bucketOther, handlers: map[string]handler{http.MethodGet: listLogs}},
+	{path: tokenPath, bucket: bucketOAuth, handlers: map[string]handler{http.MethodPost: grantToken}},
 	{path: "/api/v1/org", bucket: bucketOther, handlers: map[string]handler{http.MethodGet: getOrgSettings}},
 })
 

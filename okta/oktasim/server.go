@@ -35,14 +35,18 @@ const maxBody = 1 << 20
 type Config struct {
 	Org         *Org             // required; its clock becomes the server's Now
 	Token       string           // the accepted SSWS token; "" is DefaultToken
+	Apps        []App            // the org's OAuth service apps
 	Latency     time.Duration    // waited before every API answer
 	Rate        int              // requests per minute and bucket; 0 limits nothing; see SetLimits
 	Concurrency int              // requests at one time, 429 above; 0 limits nothing (Okta: 75); see SetLimits
 	Now         func() time.Time // the clock of stamps, Date, lag and rate windows; nil is Clock, else the org's own
 	Clock       *Clock           // a clock that the control API may move; nil leaves Now alone
-	SearchCap   int              // rows after which a search ends without a next link; 0 is DefaultSearchCap
-	Control     bool             // answer the control API below /-/, without a token; never where others can reach it
-	Log         *slog.Logger     // one debug line per request, without query or token; nil logs nothing
+	// TokenLifetime is how long an access token of Apps lives; 0 is DefaultTokenLifetime.
+	TokenLifetime time.Duration
+	NonceOnAPI    bool         // see RequireNonce
+	SearchCap     int          // rows after which a search ends without a next link; 0 is DefaultSearchCap
+	Control       bool         // answer the control API below /-/, without a token; never where others can reach it
+	Log           *slog.Logger // one debug line per request, without query or token; nil logs nothing
 }
 
 // Server answers as Okta's Management API does. It is an [http.Handler]. Make
@@ -50,6 +54,7 @@ type Config struct {
 type Server struct {
 	cfg       Config
 	token     []byte
+	oauth     *oauth
 	limiter   rateLimiter
 	count     counters
 	intercept atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
@@ -80,7 +85,7 @@ func New(cfg Config) *Server {
 	}
 	cfg.Org.now = cfg.Now
 	cfg.Org.mu.Unlock()
-	return &Server{cfg: cfg, token: []byte(cfg.Token), limiter: rateLimiter{limit: cfg.Rate, concurrency: cfg.Concurrency}}
+	return &Server{cfg: cfg, token: []byte(cfg.Token), oauth: newOAuth(cfg), limiter: rateLimiter{limit: cfg.Rate, concurrency: cfg.Concurrency}}
 }
 
 // Stats returns a copy of the counts.
@@ -109,6 +114,7 @@ type call struct {
 	query url.Values
 	base  string   // scheme and host of the request, the start of every link
 	ids   []string // the path's parameters
+	grant *grant   // of a service app; nil for an API token
 }
 
 func (c *call) org() *Org { return c.s.cfg.Org }
@@ -137,7 +143,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		base = "https://"
 	}
 	c := &call{s: s, w: rec, r: r, base: base + r.Host, ids: ids}
-	if err := s.serve(c, rt, inFlight); err != nil {
+	switch err := s.serve(c, rt, inFlight).(type) { //nolint:errorlint // the server's own errors, none is wrapped
+	case nil:
+	case *challenge:
+		err.write(c)
+	case *oauthError:
+		err.write(c)
+	default:
 		c.writeError(err)
 	}
 }
@@ -150,14 +162,19 @@ func (s *Server) serve(c *call, rt *route, inFlight int) error {
 		setRate(c.w.Header(), rate{0, 0, s.cfg.Now().Unix() + 1})
 		return errRateLimit()
 	}
-	if !s.authorized(c.r) {
-		setRate(c.w.Header(), s.limiter.peek(rt.bucket, s.cfg.Now()))
-		return &Error{http.StatusUnauthorized, "E0000011", "Invalid token provided", nil}
+	if rt.path != tokenPath {
+		if err := s.authenticate(c, rt); err != nil {
+			setRate(c.w.Header(), s.limiter.peek(rt.bucket, s.cfg.Now()))
+			return err
+		}
 	}
 	state, ok := s.limiter.take(rt.bucket, s.cfg.Now())
 	setRate(c.w.Header(), state)
 	if !ok {
 		return errRateLimit()
+	}
+	if err := c.allow(rt); err != nil {
+		return err
 	}
 	if err := s.wait(c.r); err != nil {
 		panic(http.ErrAbortHandler) // the client has gone
@@ -182,9 +199,8 @@ func (s *Server) serve(c *call, rt *route, inFlight int) error {
 	return handle(c)
 }
 
-func (s *Server) authorized(r *http.Request) bool {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	return ok && strings.EqualFold(scheme, "SSWS") && subtle.ConstantTimeCompare([]byte(token), s.token) == 1
+func (s *Server) isToken(token string) bool {
+	return subtle.ConstantTimeCompare([]byte(token), s.token) == 1
 }
 
 // wait keeps the latency, unless the client goes away first.

@@ -73,7 +73,7 @@ func TestHeaders(t *testing.T) {
 func TestUnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	s := newSim(t, generated(t, 3, 2))
-	for _, path := range []string{"/", "/api/v1", "/api/v1/user", "/api/v1/users/", "/api/v1/groups/a/b", "/api/v2/users", "/oauth2/v1/token"} {
+	for _, path := range []string{"/", "/api/v1", "/api/v1/user", "/api/v1/users/", "/api/v1/groups/a/b", "/api/v2/users", "/oauth2/v1/authorize"} {
 		s.get(path).fails(404, "E0000007")
 	}
 	for path, method := range map[string]string{"/api/v1/users": "DELETE", "/api/v1/groups/rules": "PUT", "/api/v1/groups/00g1/users": "POST", "/api/v1/users/00u1/lifecycle/suspend": "GET"} {
