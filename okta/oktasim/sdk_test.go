@@ -2,6 +2,8 @@ package oktasim_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"strings"
@@ -159,4 +161,44 @@ func TestOfficialSDKWrites(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, http.StatusNotFound, resp.StatusCode)
 	require.Contains(t, fmt.Sprint(err), "404")
+}
+
+// TestOfficialSDKAsServiceApp has Okta's own client dance for a token with a private key,
+// with DPoP and without, and page through users with it. It sends its form in the query,
+// an assertion without jti that lives for exactly an hour, and RSA proofs with a nonce.
+func TestOfficialSDKAsServiceApp(t *testing.T) {
+	t.Parallel()
+	pemKey := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey())}))
+	for _, noDPoP := range []bool{false, true} {
+		t.Run(fmt.Sprintf("noDPoP=%t", noDPoP), func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, func(app *oktasim.App, c *oktasim.Config) {
+				app.NoDPoP = noDPoP
+				c.Clock = new(oktasim.Clock) // the SDK signs by this machine's
+			})
+			cfg, err := okta.NewConfiguration(
+				okta.WithOrgUrl(a.http.URL), okta.WithAuthorizationMode("PrivateKey"), okta.WithClientId(appID),
+				okta.WithScopes([]string{"okta.users.read", "okta.groups.read"}), okta.WithPrivateKey(pemKey), okta.WithPrivateKeyId("k1"),
+				okta.WithTestingDisableHttpsCheck(true), okta.WithCache(false), okta.WithRateLimitMaxRetries(0),
+			)
+			require.NoError(t, err)
+			cfg.Host = strings.TrimPrefix(a.http.URL, "http://")
+			client := okta.NewAPIClient(cfg)
+
+			users, resp, err := client.UserAPI.ListUsers(t.Context()).Execute()
+			done(t, resp, err)
+			require.NotEmpty(t, users)
+			user, resp, err := client.UserAPI.GetUser(t.Context(), users[0].GetId()).Execute()
+			done(t, resp, err)
+			require.Equal(t, users[0].GetId(), user.GetId())
+			groups, resp, err := client.GroupAPI.ListGroups(t.Context()).Execute()
+			done(t, resp, err)
+			require.Len(t, groups, 4)
+			want := 1
+			if !noDPoP {
+				want = 3 // without a proof, without a nonce, with both
+			}
+			require.Equal(t, want, a.srv.Stats().ByEndpoint["POST /oauth2/v1/token"])
+		})
+	}
 }
