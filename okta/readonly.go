@@ -3,7 +3,6 @@ package okta
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 )
 
 // readOnly is the lowest layer of a client: whatever is above it, nothing but a GET, and
@@ -11,8 +10,8 @@ import (
 // change the org.
 type readOnly struct {
 	next http.RoundTripper
-	// token is the one URL that may be posted to; nil: none.
-	token *url.URL
+	// token is the one URL that may be posted to; "": none.
+	token string
 }
 
 // readOnly puts the layer around a transport; nil is Go's own.
@@ -22,7 +21,7 @@ func (c *Client) readOnly(next http.RoundTripper) readOnly {
 	}
 	t := readOnly{next: next}
 	if _, app := c.signer.(*appSigner); app {
-		t.token = c.base.JoinPath(TokenEndpoint)
+		t.token = c.origin() + TokenEndpoint
 	}
 	return t
 }
@@ -45,7 +44,7 @@ func (t readOnly) refuse(req *http.Request) string {
 			return "a GET with a body is not sent"
 		}
 		return ""
-	case req.Method == http.MethodPost && t.token != nil && *req.URL == *t.token:
+	case req.Method == http.MethodPost && t.token != "" && req.URL.String() == t.token:
 		return ""
 	case req.Method == http.MethodPost:
 		return "a POST is sent to nothing but the token endpoint of a service app"

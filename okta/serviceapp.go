@@ -135,9 +135,11 @@ func (a *appSigner) call() signature { return &appCall{app: a} }
 type appCall struct {
 	app   *appSigner
 	token *accessToken
-	nonce string // that the last exchange's proof carried
-	// What was tried already: a token fetched anew, a nonce that was asked for.
-	renewed, challenged bool
+	nonce string    // that the last exchange's proof carried
+	at    time.Time // of that proof
+	// What was tried already: a token fetched anew, a nonce that was asked for, the time
+	// that a refusal told.
+	renewed, challenged, timed bool
 }
 
 // prepare gets a token, and refuses one that lacks a scope before anything is read.
@@ -146,7 +148,7 @@ func (s *appCall) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if missing := s.token.lacks(s.app.scopes); len(missing) > 0 {
-		e := s.app.client.failure(s.app.tokenRequest(nil), "not sent: Okta's token lacks the scope "+strings.Join(missing, " and "))
+		e := s.app.client.failure(s.app.tokenRequest(noForm), "not sent: Okta's token lacks the scope "+strings.Join(missing, " and "))
 		e.Code, e.remedy = CodeInsufficientScope, appAdvice.scope(strings.Join(missing, " and "))
 		return e
 	}
@@ -160,14 +162,15 @@ func (s *appCall) sign(req *http.Request) error {
 		return nil
 	}
 	req.Header.Set("Authorization", "DPoP "+token)
-	s.nonce = s.app.source.prover.api.get()
-	return s.app.source.prover.set(req, s.app.now(), token, s.nonce)
+	s.nonce, s.at = s.app.source.prover.api.get(), s.app.now()
+	return s.app.source.prover.set(req, s.at, token, s.nonce)
 }
 
 func (s *appCall) answered(h http.Header) { s.app.source.prover.api.take(h) }
 
-// again: a nonce that is asked for is put into the next proof, and a token that is
-// refused in mid-run is fetched anew, each once.
+// again: a nonce that is asked for is put into the next proof, a proof of another time
+// than Okta's is made anew, and a token that is refused in mid-run is fetched anew, each
+// once.
 func (s *appCall) again(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	switch {
@@ -176,6 +179,9 @@ func (s *appCall) again(err error) bool {
 	case e.asks(codeUseNonce) && s.token.dpop && !s.challenged:
 		s.challenged = true
 		return s.app.source.prover.api.refused(s.nonce)
+	case e.asks(codeInvalidProof) && s.token.dpop && !s.timed:
+		s.timed = true
+		return s.app.mistimed(s.at)
 	case e.Status == http.StatusUnauthorized && e.Code != codeNotPermitted && !e.asks(codeUseNonce) && !s.renewed:
 		s.renewed = true
 		s.app.source.drop(s.token)

@@ -91,12 +91,12 @@ type assertionClaims struct {
 func (a *appSigner) fetch(ctx context.Context) (*accessToken, error) {
 	f := &tokenFetch{app: a}
 	r := a.tokenRequest(f.form)
-	target, err := a.client.target(r)
-	if err != nil {
+	var err error
+	if f.target, err = a.client.target(r); err != nil {
 		return nil, err
 	}
 	var answer *tokenAnswer
-	page, err := a.client.signed(ctx, r, target, f, func(body io.Reader) (err error) {
+	page, err := a.client.signed(ctx, r, f.target, f, func(body io.Reader) (err error) {
 		answer, err = readTokenAnswer(body)
 		return err
 	})
@@ -106,10 +106,18 @@ func (a *appSigner) fetch(ctx context.Context) (*accessToken, error) {
 	return a.accept(r, page, answer)
 }
 
+// noForm stands in the request of an error about a token request.
+func noForm() (url.Values, error) { return nil, nil } //nolint:nilnil // it is never sent
+
+// mistimed says whether what was signed as of a time may have been refused for that: the
+// refusal has told Okta's time, and it is another. This machine's clock may be wrong, or
+// have stood still while the machine slept.
+func (a *appSigner) mistimed(at time.Time) bool {
+	now, known := a.client.limits.OrgTime()
+	return known && now.Sub(at).Abs() > 2*backdate
+}
+
 func (a *appSigner) tokenRequest(form func() (url.Values, error)) request {
-	if form == nil {
-		form = func() (url.Values, error) { return nil, nil }
-	}
 	return request{endpoint: tokenEndpoint, path: TokenEndpoint, form: form}
 }
 
@@ -151,9 +159,12 @@ func readTokenAnswer(body io.Reader) (*tokenAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(text) > maxTokenBytes || !json.Valid(text) {
+		return nil, errors.New("no JSON, or too much of it")
+	}
 	var answer tokenAnswer
-	if len(text) > maxTokenBytes || json.Unmarshal(text, &answer) != nil {
-		return nil, &shapeError{"what the token endpoint answers"}
+	if json.Unmarshal(text, &answer) != nil {
+		return nil, &shapeError{"a token of Okta"}
 	}
 	return &answer, nil
 }
@@ -163,21 +174,22 @@ func readTokenAnswer(body io.Reader) (*tokenAnswer, error) {
 // token all the same.
 type tokenFetch struct {
 	app      *appSigner
+	target   *url.URL
 	nonce    string
 	issuedAt time.Time
-	known    bool // issuedAt is by Okta's clock
 	// What was tried already.
 	challenged, timed bool
 }
 
 // form is made anew for each exchange: Okta takes an assertion once.
 func (f *tokenFetch) form() (url.Values, error) {
-	if f.issuedAt, f.known = f.app.client.limits.OrgTime(); !f.known {
+	known := false
+	if f.issuedAt, known = f.app.client.limits.OrgTime(); !known {
 		f.issuedAt = f.issuedAt.Add(-backdate)
 	}
 	assertion, err := f.app.key.sign(assertionClaims{
 		ID: uuid.NewString(), Issuer: f.app.clientID, Subject: f.app.clientID,
-		Audience: proofURL(f.app.client.base.JoinPath(TokenEndpoint)),
+		Audience: proofURL(f.target),
 		IssuedAt: jwt.NewNumericDate(f.issuedAt), Expires: jwt.NewNumericDate(f.issuedAt.Add(assertionLife)),
 	})
 	if err != nil {
@@ -208,11 +220,9 @@ func (f *tokenFetch) again(err error) bool {
 	case e.Code == codeUseNonce && !f.challenged:
 		f.challenged = true
 		return f.app.source.prover.token.refused(f.nonce)
-	case (e.Code == codeInvalidClient || e.Code == codeInvalidProof) && !f.known && !f.timed:
-		// The refusal has told Okta's time. Where this machine's is another, that was why.
+	case (e.Code == codeInvalidClient || e.Code == codeInvalidProof) && !f.timed:
 		f.timed = true
-		now, known := f.app.client.limits.OrgTime()
-		return known && now.Sub(f.issuedAt).Abs() > 2*backdate
+		return f.app.mistimed(f.issuedAt)
 	}
 	return false
 }
