@@ -73,6 +73,7 @@ type options struct {
 	rate, concurrency          int
 	addr, addrFile             string
 	token                      string
+	oauth                      oauthOptions
 	control, verbose           bool
 }
 
@@ -87,6 +88,11 @@ const examples = `  # 1,000 people and 50 groups on http://127.0.0.1:18080
 
   # an org from a file, on a free port that a script can read
   oktasim --org org.json --addr 127.0.0.1:0 --addr-file oktasim.addr
+
+  # with an OAuth service app, and what becomes of its tokens
+  oktasim keygen --out sim
+  oktasim --control --oauth-client 0oaoktasim --oauth-key sim.jwks.json --token-lifetime 2m &
+  curl -s -d '{"rotateNonce":true,"refuseOld":true,"revokeTokens":true}' http://127.0.0.1:18080/-/oauth
 
   # a quarter of an hour later, an index that is 5 s behind, one page without half its rows
   oktasim --control &
@@ -108,6 +114,9 @@ paging, filters, rate limits and errors, and it can be changed while it runs
 through Okta's own write endpoints. It speaks plain http; GET /_sim/stats tells
 what it was asked, POST /_sim/stats/reset starts counting anew. With --control its
 clock, lag and faults can be set while it runs; package oktasim says how.
+
+It takes one SSWS token, and with --oauth-client a service app: private-key JWT at
+/oauth2/v1/token, DPoP, scopes, as strict as Okta.
 
 About 5 % of the users are DEPROVISIONED. Group sizes fall like 1/rank, and some groups
 are empty. With --memberships none is: besides Everyone 4 % of the groups are large,
@@ -135,8 +144,11 @@ are empty. With --memberships none is: besides Everyone 4 % of the groups are la
 	f.StringVar(&opt.addr, "addr", "127.0.0.1:18080", "listen on this `HOST:PORT`; port 0 takes a free one")
 	f.StringVar(&opt.addrFile, "addr-file", "", "write the address listened on to this `FILE`")
 	f.StringVar(&opt.token, "token", oktasim.DefaultToken, "accept this SSWS `TOKEN`")
-	f.BoolVar(&opt.control, "control", false, "answer POST /-/clock, /-/lag, /-/fault, /-/limits, /-/spend and GET /-/stats, without a token; for a loopback --addr only")
+	opt.oauth.flags(f)
+	f.BoolVar(&opt.control, "control", false, "answer POST /-/clock, /-/lag, /-/fault, /-/limits, /-/spend, /-/oauth and GET /-/stats, without a token; for a loopback --addr only")
 	f.BoolVarP(&opt.verbose, "verbose", "v", false, "write one line per request to standard error")
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.AddCommand(newKeygen())
 	return cmd
 }
 
@@ -200,6 +212,10 @@ func serve(ctx context.Context, stderr io.Writer, opt options, changed func(stri
 	if err := opt.check(changed); err != nil {
 		return err
 	}
+	apps, err := opt.oauth.apps(changed)
+	if err != nil {
+		return err
+	}
 	org, err := opt.org()
 	if err != nil {
 		return err
@@ -211,7 +227,7 @@ func serve(ctx context.Context, stderr io.Writer, opt options, changed func(stri
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	handler := oktasim.New(oktasim.Config{
 		Org: org, Token: opt.token, Latency: opt.latency, Rate: opt.rate, Concurrency: opt.concurrency, Log: log,
-		Clock: new(oktasim.Clock), Control: opt.control,
+		Clock: new(oktasim.Clock), Control: opt.control, Apps: apps, TokenLifetime: opt.oauth.life,
 	})
 
 	var lc net.ListenConfig

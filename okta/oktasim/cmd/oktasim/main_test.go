@@ -150,6 +150,17 @@ func TestFaults(t *testing.T) {
 		{[]string{"--users", "1", "--addr", "127.0.0.1:0", "--addr-file", filepath.Join(bad, "x")}, 1, "not a directory"},
 		{[]string{"--addr", "0.0.0.0:0", "--control"}, 2, "--control asks for no token and needs a loopback --addr"},
 		{[]string{"--addr", ":0", "--control"}, 2, "needs a loopback --addr"},
+		{[]string{"--oauth-key", bad}, 2, "--oauth-key describes a service app and needs --oauth-client"},
+		{[]string{"--oauth-no-role"}, 2, "needs --oauth-client"},
+		{[]string{"--oauth-client", "0oa1"}, 2, "needs the app's public key: --oauth-key FILE"},
+		{[]string{"--oauth-client", "0oa1", "--oauth-key", bad + ".none"}, 1, "no such file"},
+		{[]string{"--oauth-client", "0oa1", "--oauth-key", bad}, 1, "the key is no valid JWK"},
+		{[]string{"--oauth-client", "0oa1", "--oauth-key", bad, "--token-lifetime", "1ms"}, 2, "--token-lifetime must be at least 1s"},
+		{[]string{"keygen"}, 2, "--out NAME"},
+		{[]string{"keygen", "--out", bad + "x", "--type", "dsa"}, 2, "--type must be rsa or ec"},
+		{[]string{"keygen", "--out", filepath.Join(bad, "x")}, 1, "not a directory"},
+		{[]string{"keygen", "x"}, 2, `unexpected argument "x"`},
+		{[]string{"keygen", "--nonsense"}, 2, "unknown flag"},
 		{[]string{"serve"}, 2, `unexpected argument "serve"`},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
@@ -166,7 +177,7 @@ func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, 0, run(t.Context(), []string{"--help"}, &stdout, &stderr))
-	for _, flag := range []string{"--org", "--users", "--groups", "--memberships", "--seed", "--latency", "--rate", "--addr", "--addr-file", "--token", "--concurrency", "--control", "--version", "Examples:"} {
+	for _, flag := range []string{"--org", "--users", "--groups", "--memberships", "--seed", "--latency", "--rate", "--addr", "--addr-file", "--token", "--concurrency", "--control", "--oauth-client", "--oauth-key", "--oauth-scopes", "--oauth-no-dpop", "--oauth-no-role", "--token-lifetime", "keygen", "--version", "Examples:"} {
 		require.Contains(t, stdout.String(), flag)
 	}
 	stdout.Reset()
