@@ -74,7 +74,7 @@ func oktaError(err error) error {
 	}
 	typ := ErrRefused
 	switch {
-	case e.Code == okta.CodeInsufficientScope:
+	case e.LacksScope():
 		typ = ErrForbidden
 	case e.Status == 401, e.Endpoint == okta.TokenEndpoint && e.Status >= 400:
 		typ = ErrUnauthorized

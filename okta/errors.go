@@ -75,6 +75,11 @@ type Error struct {
 	challenge string // the "error" of WWW-Authenticate
 }
 
+// LacksScope says whether a service app was not granted a scope that it needs.
+func (e *Error) LacksScope() bool {
+	return e.asks(CodeInsufficientScope) || e.Code == codeConsentRequired || e.Code == codeInvalidScope
+}
+
 // asks says whether the answer's OAuth error is code.
 func (e *Error) asks(code string) bool { return e.Code == code || e.challenge == code }
 

@@ -25,6 +25,9 @@ const (
 	codeUseNonce      = "use_dpop_nonce"
 	codeInvalidClient = "invalid_client"
 	codeInvalidProof  = "invalid_dpop_proof"
+
+	codeInvalidScope    = "invalid_scope"
+	codeConsentRequired = "consent_required"
 )
 
 // CodeInsufficientScope is the [Error.Code] of a call that was not sent because the
@@ -52,8 +55,8 @@ var tokenRemedies = map[string]string{
 	codeInvalidClient: "Okta does not accept the service app's signature: check " + appConsole +
 		" > General that ClientId is this app's, that its client authentication is \"Public key / Private key\", and that the public part of PrivateKey is there and active; with several keys KeyId must name it",
 	"unauthorized_client": "the service app may not ask for tokens with a private key: make it an API Services integration, and activate it " + appConsole,
-	"invalid_scope":       "Okta does not know a scope that was asked for: correct AuthJson.Scopes, or leave it out",
-	"consent_required":    "the service app has none of the scopes: grant them " + appConsole + " > Okta API Scopes",
+	codeInvalidScope:      "Okta does not know a scope that was asked for: correct AuthJson.Scopes, or leave it out",
+	codeConsentRequired:   "the service app has none of the scopes: grant them " + appConsole + " > Okta API Scopes",
 	"access_denied":       "Okta's policies refuse this service app a token: check its scopes and its network zone " + appConsole,
 	codeInvalidProof:      "Okta does not accept the DPoP proof: look for a proxy that rewrites the host or drops the DPoP header, and check this machine's clock",
 	"invalid_grant":       "Okta refuses the client credentials grant: make the app an API Services integration, which allows it",

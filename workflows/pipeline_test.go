@@ -48,6 +48,13 @@ type pipeline struct {
 	between func()
 	// commit is called before a run commits.
 	commit func()
+
+	// What a service app has otherwise than an API token; the zero values are those of a
+	// token.
+	auth    map[string]any // AuthJson
+	apps    []oktasim.App
+	secrets secrets.Resolver
+	turn    time.Duration
 }
 
 // pipelines numbers connectors and runs, which share a store.
@@ -101,10 +108,15 @@ func openStoreFile(t interface {
 	return store, path
 }
 
-// newPipeline defines a connector over org; cfg overrides fields of ConfigJson.
-func newPipeline(t tb, store mesh.Store, org *oktasim.Org, clock *oktasim.Clock, cfg map[string]any) *pipeline {
+// newPipeline defines a connector over org; cfg overrides fields of ConfigJson, and edit
+// what the pipeline is made of.
+func newPipeline(t tb, store mesh.Store, org *oktasim.Org, clock *oktasim.Clock, cfg map[string]any, edit ...func(*pipeline)) *pipeline {
 	t.Helper()
-	p := &pipeline{tb: t, store: store, name: fmt.Sprintf("org-%d", pipelines.Add(1)), org: org, clock: clock}
+	p := &pipeline{tb: t, store: store, name: fmt.Sprintf("org-%d", pipelines.Add(1)), org: org, clock: clock,
+		auth: map[string]any{"Mode": "ApiKey", "ApiKey": "secret://okta/sim/apitoken"}, secrets: simToken{}}
+	for _, f := range edit {
+		f(p)
+	}
 	p.serve(0)
 	p.define(cfg)
 	return p
@@ -113,9 +125,9 @@ func newPipeline(t tb, store mesh.Store, org *oktasim.Org, clock *oktasim.Clock,
 // serve puts a new server before the org; a search of it shows searchCap rows at
 // most, 0 for Okta's own limit.
 func (p *pipeline) serve(searchCap int) {
-	p.sim = oktasim.New(oktasim.Config{Org: p.org, Now: p.clock.Now, SearchCap: searchCap})
+	p.sim = oktasim.New(oktasim.Config{Org: p.org, Now: p.clock.Now, SearchCap: searchCap, Apps: p.apps})
 	p.acts = activities.New(activities.Config{
-		Store: p.store, Secrets: simToken{}, HTTP: &http.Client{Transport: p.transport()}, SearchCap: searchCap,
+		Store: p.store, Secrets: p.secrets, HTTP: &http.Client{Transport: p.transport()}, SearchCap: searchCap, Turn: p.turn,
 	})
 }
 
@@ -201,7 +213,7 @@ func (p *pipeline) define(cfg map[string]any) {
 		config[k] = v
 	}
 	raw, err := json.Marshal(map[string]any{"Name": p.name, "Type": "Okta", "ConfigJson": config,
-		"AuthJson": map[string]any{"Mode": "ApiKey", "ApiKey": "secret://okta/sim/apitoken"}})
+		"AuthJson": p.auth})
 	require.NoError(p, err)
 	d, err := connector.Parse(raw)
 	require.NoError(p, err)
