@@ -52,7 +52,7 @@ func (a *Activities) BeginRun(ctx context.Context, in BeginInput) (*BeginResult,
 	if err != nil {
 		return nil, storeError(err)
 	}
-	if _, err := a.credentials(ctx, def); err != nil {
+	if _, _, err := a.credentials(ctx, def); err != nil {
 		return nil, err
 	}
 	return &BeginResult{Fence: fence, Plan: plan}, nil

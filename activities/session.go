@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash/maphash"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,7 @@ type session struct {
 	fence mesh.Fence
 	def   *connector.Definition
 	okta  *okta.Client
+	mark  secretMark // of the secret that the client has
 	owner string
 	log   log.Logger
 	began time.Time
@@ -54,12 +56,12 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 	if r := revisionOf(def); r != revision {
 		return nil, definitionChanged(f)
 	}
-	credentials, err := a.credentials(ctx, def)
+	credentials, mark, err := a.credentials(ctx, def)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{
-		a: a, fence: f, def: def,
+		a: a, fence: f, def: def, mark: mark,
 		owner: uuid.NewString(),
 		began: time.Now(), turn: a.turn,
 		log: log.With(activity.GetLogger(ctx), "connector", f.Connector, "run", f.RunID),
@@ -100,30 +102,58 @@ func (a *Activities) definition(ctx context.Context, name string) (*connector.De
 
 // credentials resolves the definition's secret reference, anew for each activity: a
 // secret that was replaced during a run counts from the next one on.
-func (a *Activities) credentials(ctx context.Context, def *connector.Definition) (okta.Credentials, error) {
-	ref, err := secrets.ParseRef(def.Auth.Secret())
+func (a *Activities) credentials(ctx context.Context, def *connector.Definition) (okta.Credentials, secretMark, error) {
+	secret, err := a.secret(ctx, def)
 	if err != nil {
-		return nil, permanentf(ErrDefinition, "connector %q: %s: %v", def.Name, def.Auth.SecretField(), err)
-	}
-	secret, err := a.secrets.Resolve(ctx, ref)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		return nil, permanentf(ErrSecret, "connector %q: %v", def.Name, err)
+		return nil, 0, err
 	}
 	defer secret.Wipe()
 	if def.Auth.Mode != connector.ModeOAuth {
-		return okta.APIToken(secret.Reveal()), nil
+		return okta.APIToken(secret.Reveal()), markOf(secret), nil
 	}
 	credentials, err := okta.ServiceApp{
 		ClientID: def.Auth.ClientID, PrivateKey: secret.Reveal(), KeyID: def.Auth.KeyID,
 		Scopes: def.Scopes(), Tokens: &a.tokens,
 	}.Credentials()
 	if err != nil {
-		return nil, badSecret(def, err)
+		return nil, 0, badSecret(def, err)
 	}
-	return credentials, nil
+	return credentials, markOf(secret), nil
+}
+
+// secret resolves the definition's secret reference; the caller wipes it.
+func (a *Activities) secret(ctx context.Context, def *connector.Definition) (secrets.Value, error) {
+	var none secrets.Value
+	ref, err := secrets.ParseRef(def.Auth.Secret())
+	if err != nil {
+		return none, permanentf(ErrDefinition, "connector %q: %s: %v", def.Name, def.Auth.SecretField(), err)
+	}
+	v, err := a.secrets.Resolve(ctx, ref)
+	if err != nil {
+		if ctx.Err() != nil {
+			return none, err
+		}
+		return none, permanentf(ErrSecret, "connector %q: %v", def.Name, err)
+	}
+	return v, nil
+}
+
+// secretMark tells a secret from another one in this process, and nothing else of it.
+type secretMark uint64
+
+var markSeed = maphash.MakeSeed()
+
+func markOf(v secrets.Value) secretMark { return secretMark(maphash.String(markSeed, v.Reveal())) }
+
+// secretReplaced says whether there is another secret by now than the one that the client
+// has: a refusal is then no reason to end the run (issue: rotation is safe in flight).
+func (s *session) secretReplaced(ctx context.Context) bool {
+	v, err := s.a.secret(ctx, s.def)
+	if err != nil {
+		return false
+	}
+	defer v.Wipe()
+	return markOf(v) != s.mark
 }
 
 func badSecret(def *connector.Definition, err error) error {

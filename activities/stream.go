@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -189,6 +190,10 @@ func (s *session) failed(ctx context.Context, name string, err error) (again boo
 	}
 	if perm := oktaError(err); perm != nil {
 		s.flush(ctx)
+		if e.Status == http.StatusUnauthorized && s.secretReplaced(ctx) {
+			s.log.Info("Okta refused the old secret, and there is a new one: with that it is tried again", "stream", name)
+			return false, retry(err, 1, 0)
+		}
 		return false, perm
 	}
 	work, cancel := detach(ctx)

@@ -40,6 +40,12 @@ func (s *keySecret) Resolve(context.Context, secrets.Ref) (secrets.Value, error)
 	return secrets.NewValue([]byte(s.text)), nil
 }
 
+func (s *keySecret) set(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = text
+}
+
 // newKey returns a private key as PEM, and the set of its public part.
 func newKey(t require.TestingT) (text string, public jose.JSONWebKeySet) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -139,7 +145,8 @@ func TestATokenEndsInMidRun(t *testing.T) {
 	require.Equal(t, 3+1+2, b.sim.Stats().ByEndpoint[tokenCalls], "at the start, after the end, after the revocation with a new nonce")
 }
 
-// TestAKeyReplacedInMidRun: the next activity signs with the new one.
+// TestAKeyReplacedInMidRun: the next activity signs with the new one, and one that is
+// under way with the old one, which Okta no longer takes, is tried again with the new one.
 func TestAKeyReplacedInMidRun(t *testing.T) {
 	t.Parallel()
 	a, b := twoImports(t)
@@ -151,19 +158,42 @@ func TestAKeyReplacedInMidRun(t *testing.T) {
 			b.sim.RevokeTokens()
 			secret, ok := b.secrets.(*keySecret)
 			require.True(t, ok)
-			secret.mu.Lock()
-			defer secret.mu.Unlock()
-			secret.text = text
+			secret.set(text)
 		}
 	})
-	// What is under way then has the old key, and fails for it; so does the run, which says
-	// so. The next one goes on with the new key.
-	if _, err := b.run(workflows.ImportInput{Mode: workflows.Full}); err != nil {
-		require.ErrorContains(t, err, "invalid_client")
-	}
 	b.must(workflows.Full, mesh.Completed)
+	require.Greater(t, requests, 30)
 	require.Equal(t, a.live(), b.live())
 	b.checkFeed(true)
+}
+
+// TestATokenReplacedInMidRun: the same for an API token that is revoked as soon as the new
+// one is stored. Without a new one the run ends.
+func TestATokenReplacedInMidRun(t *testing.T) {
+	t.Parallel()
+	a, _ := twoImports(t)
+	for _, stored := range []bool{true, false} {
+		secret := &keySecret{text: "oktasim-token"}
+		p := newPipeline(t, a.store, a.org, a.clock, map[string]any{"PageSize": 20}, func(p *pipeline) { p.secrets, p.turn = secret, time.Nanosecond })
+		requests := 0
+		p.before(func() {
+			if requests++; requests != 8 {
+				return
+			}
+			p.sim.SetToken("another-token")
+			if stored {
+				secret.set("another-token")
+			}
+		})
+		_, err := p.run(workflows.ImportInput{Mode: workflows.Full})
+		if stored {
+			require.NoError(t, err)
+			require.Equal(t, a.live(), p.live())
+		} else {
+			require.ErrorContains(t, err, "E0000011 Invalid token provided")
+			require.ErrorContains(t, err, "create a new token")
+		}
+	}
 }
 
 // TestAServiceAppThatMayNot: what is missing is named, before anything is read.

@@ -53,7 +53,7 @@ type Config struct {
 // one with [New].
 type Server struct {
 	cfg       Config
-	token     []byte
+	token     atomic.Pointer[string]
 	oauth     *oauth
 	limiter   rateLimiter
 	count     counters
@@ -85,8 +85,13 @@ func New(cfg Config) *Server {
 	}
 	cfg.Org.now = cfg.Now
 	cfg.Org.mu.Unlock()
-	return &Server{cfg: cfg, token: []byte(cfg.Token), oauth: newOAuth(cfg), limiter: rateLimiter{limit: cfg.Rate, concurrency: cfg.Concurrency}}
+	s := &Server{cfg: cfg, oauth: newOAuth(cfg), limiter: rateLimiter{limit: cfg.Rate, concurrency: cfg.Concurrency}}
+	s.SetToken(cfg.Token)
+	return s
 }
+
+// SetToken makes this the accepted SSWS token, and revokes the one before.
+func (s *Server) SetToken(token string) { s.token.Store(&token) }
 
 // Stats returns a copy of the counts.
 func (s *Server) Stats() Stats { return s.count.snapshot() }
@@ -200,7 +205,7 @@ func (s *Server) serve(c *call, rt *route, inFlight int) error {
 }
 
 func (s *Server) isToken(token string) bool {
-	return subtle.ConstantTimeCompare([]byte(token), s.token) == 1
+	return subtle.ConstantTimeCompare([]byte(token), []byte(*s.token.Load())) == 1
 }
 
 // wait keeps the latency, unless the client goes away first.
