@@ -81,6 +81,7 @@ type world struct {
 	addr  string // host:port of the simulated org
 	queue string
 	cfg   map[string]any
+	auth  map[string]any // AuthJson; nil: the API token's
 	// namespace is Temporal's; "" is the default one.
 	namespace string
 
@@ -169,9 +170,13 @@ func (w *world) define(over map[string]any) {
 			config[k] = v
 		}
 	}
+	auth := w.auth
+	if auth == nil {
+		auth = map[string]any{"Mode": "ApiKey", "ApiKey": "secret://okta/contoso/apitoken"}
+	}
 	b, err := json.Marshal(map[string]any{
 		"Name": w.name, "Type": "Okta", "ConfigJson": config,
-		"AuthJson": map[string]any{"Mode": "ApiKey", "ApiKey": "secret://okta/contoso/apitoken"},
+		"AuthJson": auth,
 	})
 	require.NoError(w, err)
 	w.ok(w.starter(string(b), "connector", "apply", "--replace-org", "-f", "-"))
