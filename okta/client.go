@@ -149,9 +149,9 @@ const maxConcurrent = 75
 // NewHTTPClient returns an HTTP client made for sharing: TLS 1.2 or newer, the
 // proxy of the environment, HTTP/2, as many idle connections per host as Okta takes
 // calls at one time, and time-outs for connecting. The time-out of a whole call is [Options.Timeout].
-func NewHTTPClient() *http.Client {
+func NewHTTPClient(options ...TransportOption) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Client{Transport: &http.Transport{
+	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
@@ -161,11 +161,15 @@ func NewHTTPClient() *http.Client {
 		MaxIdleConnsPerHost:    maxConcurrent,
 		IdleConnTimeout:        90 * time.Second,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 1 << 20,
+		MaxResponseHeaderBytes: maxHeader,
 		ReadBufferSize:         32 << 10, // by default 4 KiB: a system call for every fourth member
 		// A dead HTTP/2 connection would otherwise stall every call until its time-out.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-	}}
+	}
+	for _, option := range options {
+		option(transport)
+	}
+	return &http.Client{Transport: transport}
 }
 
 // String names the org, never a secret.

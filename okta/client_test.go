@@ -75,7 +75,7 @@ func TestNewHTTPClient(t *testing.T) {
 	require.NotNil(t, transport.Proxy)
 
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprintf(w, `[{"id":%q,"profile":{}}]`, r.Proto)
+		_, _ = fmt.Fprintf(w, `[{"id":%q,"profile":{}}]`, strings.ReplaceAll(r.Proto, "/", "-"))
 	}))
 	server.EnableHTTP2 = true
 	server.StartTLS()
@@ -87,7 +87,7 @@ func TestNewHTTPClient(t *testing.T) {
 	require.NoError(t, err)
 	users, _, err := client.ListUsers(t.Context(), ListUsers{}, "")
 	require.NoError(t, err)
-	require.Equal(t, "HTTP/2.0", users[0].ID)
+	require.Equal(t, "HTTP-2.0", users[0].ID)
 }
 
 func TestOnCall(t *testing.T) {

@@ -85,7 +85,8 @@ func TestConnectionsAreKept(t *testing.T) {
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	page := benchPage(3)
-	bomb := append(zip(t, []byte("[")), bytes.Repeat(zip(t, bytes.Repeat([]byte(" "), 1<<20)), 65)...)
+	rows := bytes.Repeat([]byte(`{"id":"00u1","profile":{},"_links":"`+strings.Repeat("x", 1<<19)+`"},`), 2)
+	bomb := append(zip(t, []byte("[")), bytes.Repeat(zip(t, rows), 65)...)
 	serve := func(text []byte) *Client {
 		client, _ := setup(t, func(w http.ResponseWriter, r *http.Request) {
 			if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {

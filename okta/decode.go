@@ -2,6 +2,7 @@ package okta
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 
@@ -52,6 +53,9 @@ func decodeList[T any](r io.Reader, k kind[T]) ([]T, error) {
 	}
 	var rows []T
 	for w.next() != jsontext.KindEndArray {
+		if len(rows) == maxRows {
+			return nil, errManyRows
+		}
 		rows = append(rows, *new(T))
 		if err := decodeRow(w, &rows[len(rows)-1], len(rows), k); err != nil {
 			return nil, err
@@ -83,10 +87,18 @@ func decodeObject[T any](r io.Reader, want string, k kind[T]) (*T, error) {
 
 func decodeRow[T any](w *wire, into *T, row int, k kind[T]) error {
 	w.seen, w.problem = w.seen[:0], ""
-	if err := k.read(w, into); err != nil {
-		return err
+	w.rowRoom = maxRowMemory
+	err := w.spend(costRow)
+	if err == nil {
+		err = k.read(w, into)
 	}
 	id, problem := k.check(into)
+	if bound, ok := errors.AsType[*boundError](err); ok && !bound.smaller {
+		return bound.at(row, id)
+	}
+	if err != nil {
+		return err
+	}
 	if problem = cmp.Or(w.problem, problem); problem != "" {
 		return &rowError{row: row, id: id, problem: problem}
 	}

@@ -141,18 +141,18 @@ func readMember(w *wire, m *Member) error {
 
 // checkGroup says what a group lacks, "" for nothing.
 func checkGroup(g *Group) (id, problem string) {
-	switch {
-	case g.ID == "":
-		return "", "has no id"
-	case g.Profile == nil:
+	if problem := idProblem(g.ID); problem != "" {
+		return "", problem
+	}
+	if g.Profile == nil {
 		return g.ID, "has no profile object"
 	}
 	return g.ID, ""
 }
 
 func checkMember(m *Member) (id, problem string) {
-	if m.ID == "" {
-		return "", "has no id"
+	if problem := idProblem(m.ID); problem != "" {
+		return "", problem
 	}
 	return m.ID, ""
 }

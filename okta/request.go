@@ -158,7 +158,7 @@ func (c *Client) target(r request) (*url.URL, error) {
 	if err != nil {
 		return nil, c.failure(r, "the next link is no valid URL")
 	}
-	if problem := c.foreign(u); problem != "" {
+	if problem := c.unfit(r, r.next, u); problem != "" {
 		return nil, c.failure(r, problem)
 	}
 	return u, nil
@@ -278,11 +278,13 @@ func (x *exchange) readNext(h http.Header, page *Page) error {
 	if target == "" {
 		return nil
 	}
+	// A fragment is never sent: with one that changes, a loop would look like progress.
+	target, _, _ = strings.Cut(target, "#")
 	u, err := x.target.Parse(target)
 	if err != nil {
 		return fail(Permanent, "the next link is no valid URL")
 	}
-	if problem := x.foreign(u); problem != "" {
+	if problem := x.unfit(x.request, target, u); problem != "" {
 		return fail(Permanent, problem)
 	}
 	if sameRequest(u, x.target) {

@@ -16,6 +16,7 @@ const (
 	maxQuote   = 120 // of a body that is not JSON
 	maxSummary = 400 // of errorSummary, errorCauses and error_description
 	maxCauses  = 10
+	maxCause   = 1000 // of an error below HTTP
 )
 
 // address is what looks like an e-mail address or a login: errors travel through
@@ -59,14 +60,15 @@ func (c *Client) tidy(text string, limit int) string {
 	return text
 }
 
-// clean returns err, or its bare text when that shows the token.
+// clean returns err, or its bare text made fit for an error where it is not: the errors
+// of net/http quote what the other side sent.
 func (c *Client) clean(err error) error {
 	if err == nil {
 		return nil
 	}
 	text := err.Error()
-	if scrubbed := c.scrub(text); scrubbed != text {
-		return errors.New(scrubbed)
+	if tidied := c.tidy(text, maxCause); tidied != text {
+		return errors.New(tidied)
 	}
 	return err
 }

@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	remedyDNS = "check OrgDomain and this machine's name resolution"
-	remedyTLS = "check OrgDomain, this machine's clock and its root certificates; a proxy that inspects TLS needs its own root in the trust store"
+	remedyDNS   = "check OrgDomain and this machine's name resolution"
+	remedyProxy = "check the proxy that HTTPS_PROXY names, and NO_PROXY"
+	remedyTLS   = "check OrgDomain, this machine's clock and its root certificates; the root of a proxy that inspects TLS belongs into the trust store, or into the bundle that IDENTITYMESH_CA_FILE names"
 )
 
 // transportError turns a failure below HTTP into an error. The caller's own
@@ -45,6 +46,8 @@ func (x *exchange) explainTransport(e *Error, err error) {
 		return
 	}
 	switch {
+	case isProxy(err):
+		e.remedy = remedyProxy
 	case strings.Contains(err.Error(), "Location header"):
 		e.Kind, e.Err = Permanent, nil
 		e.detail, e.remedy = "redirect to a malformed URL refused", remedyNoOkta
@@ -58,6 +61,13 @@ func (x *exchange) explainTransport(e *Error, err error) {
 func isDNS(err error) bool {
 	_, ok := errors.AsType[*net.DNSError](err)
 	return ok
+}
+
+// isProxy says whether the call got no further than the proxy. net/http passes on the
+// words of a proxy that refuses, and names its address only, not the user and password.
+func isProxy(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && (op.Op == "proxyconnect" || op.Op == "socks connect") || err.Error() == http.StatusText(http.StatusProxyAuthRequired)
 }
 
 // isTLS says whether the peer failed to prove who it is, or speaks no TLS.
@@ -82,8 +92,18 @@ func (x *exchange) bodyError(err error, b *body, page *Page) error {
 		e.detail, e.remedy = x.scrub(row.Error()), remedyRow
 		return e
 	}
+	if bound, ok := errors.AsType[*boundError](err); ok {
+		e.detail, e.SmallerPage, e.remedy = bound.Error(), x.list && bound.smaller, remedyRow
+		if e.SmallerPage {
+			x.askForLess(e)
+		}
+		return e
+	}
 	if errors.Is(b.err, errTooLarge) {
-		e.Err, e.SmallerPage, e.remedy = errTooLarge, x.list, remedySmallerPage
+		e.Err, e.SmallerPage, e.remedy = errTooLarge, x.list, remedyRow
+		if x.list {
+			x.askForLess(e)
+		}
 		return e
 	}
 	e.Kind = RetryLater
@@ -97,6 +117,15 @@ func (x *exchange) bodyError(err error, b *body, page *Page) error {
 		x.explainText(e, err, b.head)
 	}
 	return e
+}
+
+// askForLess makes an error of a page that is too large. Member lists are tried again
+// with smaller pages by themselves; of the others, PageSize is the size.
+func (x *exchange) askForLess(e *Error) {
+	e.remedy = remedySmallerPage
+	if x.template == membersEndpoint.template {
+		e.Kind = RetryLater
+	}
 }
 
 // explainText says how a body fails to be the JSON that was asked for. A body that

@@ -198,22 +198,37 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	require.False(t, followed)
 }
 
-type endless struct{ n int64 }
+// endless is a body of one lead and then one row after the other, for ever.
+type endless struct {
+	lead, row string
+	n         int64
+	left      string
+}
 
 func (e *endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = ' '
+	if e.n == 0 {
+		e.left = e.lead
 	}
-	e.n += int64(len(p))
-	return len(p), nil
+	for n := 0; ; {
+		if e.left == "" {
+			e.left = e.row
+		}
+		c := copy(p[n:], e.left)
+		e.left = e.left[c:]
+		e.n += int64(c)
+		if n += c; n == len(p) {
+			return n, nil
+		}
+	}
 }
 
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
-	source := &endless{}
+	const row = `{"id":"00u1","profile":{}},`
+	source := &endless{lead: "[", row: row[:len(row)-2] + `,"_links":"` + strings.Repeat("x", 100_000) + `"},`}
 	client, _ := setup(t, nil, func(o *Options) {
 		o.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(io.MultiReader(strings.NewReader("["), source))}, nil
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(source)}, nil
 		})}
 	})
 	_, _, err := client.ListUsers(t.Context(), ListUsers{}, "")

@@ -109,10 +109,10 @@ func readUser(w *wire, u *User) error {
 
 // checkUser says what a user lacks, "" for nothing.
 func checkUser(u *User) (id, problem string) {
-	switch {
-	case u.ID == "":
-		return "", "has no id"
-	case u.Profile == nil:
+	if problem := idProblem(u.ID); problem != "" {
+		return "", problem
+	}
+	if u.Profile == nil {
 		return u.ID, "has no profile object"
 	}
 	return u.ID, ""

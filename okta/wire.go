@@ -17,10 +17,15 @@ import (
 // wire reads the JSON of one answer value by value, without holding the answer.
 //
 // It reads what encoding/json reads, with these differences:
+//
 //   - Names are matched exactly: Okta's "id" is not "ID".
+//
 //   - A name that occurs twice is an error of its row: the two values need not agree,
 //     and another reader might take the other one. What is skipped is not checked.
+//
 //   - null is the zero value, also after a value; the two together are such an error.
+//
+//   - Values that are larger or nest deeper than any of Okta's are refused (bounds.go).
 //
 // Invalid UTF-8 becomes U+FFFD, as there: one broken character must not stop an import.
 type wire struct {
@@ -31,6 +36,9 @@ type wire struct {
 	spare []byte // a text without its escapes
 	// size is how many attributes the last profile had.
 	size int
+	read int64 // bytes of the answer
+	// What the page and the row may still take of the memory.
+	pageRoom, rowRoom int
 	// Of the current row: the names read so far, and the first problem with one.
 	seen    []string
 	problem string
@@ -50,21 +58,44 @@ func openWire(r io.Reader) *wire {
 	if !ok {
 		w = &wire{names: map[string]string{}}
 	}
-	w.dec.Reset(filling{r}, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	w.size, w.read, w.pageRoom, w.rowRoom = 0, 0, maxPageMemory, maxRowMemory
+	w.dec.Reset(filling{r, w}, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	return w
 }
 
+// spend takes memory for something of the row that is about to be kept.
+func (w *wire) spend(bytes int) error {
+	w.pageRoom -= bytes
+	w.rowRoom -= bytes
+	switch {
+	case w.rowRoom < 0:
+		return errLargeRow
+	case w.pageRoom < 0:
+		return errLargePage
+	}
+	return nil
+}
+
 // filling fills a large buffer with one Read: at every Read the decoder moves what it
-// holds, so a huge value would take quadratic time if it came in small pieces.
-type filling struct{ r io.Reader }
+// holds, so a huge value would take quadratic time if it came in small pieces. It reads
+// no more of a value than maxValue: the decoder holds all of it.
+type filling struct {
+	r io.Reader
+	w *wire
+}
 
 func (f filling) Read(p []byte) (int, error) {
+	// The decoder reads on when what it holds behind the last token is no whole value.
+	if f.w.read-f.w.dec.InputOffset() > maxValue {
+		return 0, errLarge
+	}
 	n, err := f.r.Read(p)
 	for err == nil && n < len(p) && len(p) > maxBuffer {
 		var more int
 		more, err = f.r.Read(p[n:])
 		n += more
 	}
+	f.w.read += int64(n)
 	return n, err
 }
 
@@ -170,6 +201,9 @@ func (w *wire) optional(path string, into *string) (present bool, err error) {
 		w.mismatch(path, v.Kind())
 		return false, nil
 	}
+	if err := w.spend(len(v)); err != nil {
+		return false, err
+	}
 	*into = w.keep(w.unquote(v))
 	return true, nil
 }
@@ -178,10 +212,14 @@ func (w *wire) optional(path string, into *string) (present bool, err error) {
 func (w *wire) raw(path string, into *json.RawMessage) error {
 	w.once(path)
 	v, err := w.value()
-	if err == nil && v.Kind() != jsontext.KindNull {
-		*into = json.RawMessage(bytes.Clone(v))
+	if err != nil || v.Kind() == jsontext.KindNull {
+		return err
 	}
-	return err
+	if deep(v) {
+		return errDeep
+	}
+	*into = json.RawMessage(bytes.Clone(v))
+	return w.spend(len(v))
 }
 
 // texts reads a list of strings; null is nil, and "" as an element.
@@ -197,6 +235,9 @@ func (w *wire) texts(path string, into *[]string) error {
 	for w.next() != jsontext.KindEndArray {
 		v, err := w.value()
 		if err != nil {
+			return err
+		}
+		if err := w.spend(costElement + len(v)); err != nil {
 			return err
 		}
 		text := ""
@@ -215,9 +256,18 @@ func (w *wire) texts(path string, into *[]string) error {
 // attributes reads a profile; null is nil.
 func (w *wire) attributes(path string, into *map[string]any) error {
 	w.once(path)
-	profile := make(map[string]any, min(w.size, maxNames))
+	room := min(w.size, maxNames)
+	if err := w.spend(room * costAttribute); err != nil {
+		return err
+	}
+	profile := make(map[string]any, room)
 	count := 0
 	found, err := w.object(path, func(name []byte) error {
+		if count >= room {
+			if err := w.spend(costAttribute + len(name)); err != nil {
+				return err
+			}
+		}
 		key := w.name(name)
 		v, err := w.value()
 		if err != nil {
@@ -238,6 +288,16 @@ func (w *wire) attributes(path string, into *map[string]any) error {
 }
 
 func (w *wire) attribute(v jsontext.Value) (any, error) {
+	cost := len(v)
+	if kind := v.Kind(); kind == jsontext.KindBeginArray || kind == jsontext.KindBeginObject {
+		if deep(v) {
+			return nil, errDeep
+		}
+		cost *= costAnyByte
+	}
+	if err := w.spend(cost); err != nil {
+		return nil, err
+	}
 	switch v.Kind() {
 	case jsontext.KindString:
 		return w.keep(w.unquote(v)), nil
@@ -349,7 +409,13 @@ func tidySyntax(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return io.ErrUnexpectedEOF
 	}
+	if bound, ok := errors.AsType[*boundError](err); ok {
+		return bound
+	}
 	if wrong, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		if wrong.Err != nil && wrong.Err.Error() == "exceeded max depth" { // the decoder's own limit, 10,000
+			return errDeepText
+		}
 		return &syntaxError{wrong.ByteOffset}
 	}
 	return err

@@ -68,6 +68,9 @@ Environment:
   IDENTITYMESH_DB          mesh database, sqlite:///path or postgres://… (default: the state folder)
   IDENTITYMESH_KEY_FILE    key of the secrets (default: secrets.key in the state folder)
   IDENTITYMESH_TASK_QUEUE  Temporal task queue (default ` + app.DefaultTaskQueue + `)
+  IDENTITYMESH_CA_FILE     PEM bundle of certificate authorities to trust in calls to Okta beside
+                           the system's, for a proxy that inspects TLS
+  HTTPS_PROXY, NO_PROXY    the proxy for calls to Okta, and hosts that need none
   XDG_STATE_HOME           where the state folder "identitymesh" lives (default ~/.local/state)
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…, TEMPORAL_PROFILE
                            the connection, as Temporal's own tools read it`,

@@ -36,6 +36,10 @@ func run(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
+	toOkta, err := app.OktaHTTP()
+	if err != nil {
+		return err
+	}
 	metrics, err := startMetrics(ctx, c.metricsAddr, logger)
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func run(ctx context.Context, c config) error {
 	})
 	workflows.Register(w)
 	activities.Register(w, activities.New(activities.Config{
-		Store: store, Secrets: secrets, UserAgent: "identitymesh-okta-connector/" + app.VersionString(),
+		Store: store, Secrets: secrets, HTTP: toOkta, UserAgent: "identitymesh-okta-connector/" + app.VersionString(),
 		Closed: app.Closed(temporal, logger), Turn: c.turn,
 	}))
 	stopProfile, err := startProfile(c.cpuProfile)
