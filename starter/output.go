@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -72,12 +75,45 @@ func mustRegister(cmd *cobra.Command, flag string, values []cobra.Completion) {
 	}
 }
 
-// encoder writes JSON as the mesh holds it: "<" stays "<".
+// encoder writes JSON as the mesh holds it: "<" stays "<". What a terminal might obey is
+// written as an escape, which says the same: the output of -o json is often looked at.
 func encoder(w io.Writer) *json.Encoder {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(escaper{w})
 	enc.SetEscapeHTML(false)
 	return enc
 }
+
+// escaper writes JSON with the harmful characters of its texts as \u escapes. A JSON
+// encoder writes each value in one piece, and such characters stand in texts only.
+type escaper struct{ w io.Writer }
+
+// Write implements [io.Writer].
+func (e escaper) Write(p []byte) (int, error) {
+	at := bytes.IndexFunc(p, harmfulInJSON)
+	if at < 0 {
+		return e.w.Write(p)
+	}
+	safe := bytes.NewBuffer(make([]byte, 0, len(p)+64))
+	for rest := p; ; at = bytes.IndexFunc(rest, harmfulInJSON) {
+		if at < 0 {
+			safe.Write(rest)
+			break
+		}
+		safe.Write(rest[:at])
+		r, size := utf8.DecodeRune(rest[at:])
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(safe, `\u%04x`, unit)
+		}
+		rest = rest[at+size:]
+	}
+	if _, err := e.w.Write(safe.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// harmfulInJSON leaves the line breaks and blanks between values alone.
+func harmfulInJSON(r rune) bool { return r >= 0x7f && harmful(r) }
 
 // printJSON writes one indented JSON value.
 func printJSON(w io.Writer, v any) error {

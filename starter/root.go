@@ -70,6 +70,7 @@ func newRoot(c *cli) *cobra.Command {
 		newRunsCommand(c),
 		newObjectsCommand(c),
 		newChangesCommand(c),
+		newExportCommand(c),
 	)
 	return root
 }

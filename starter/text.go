@@ -6,21 +6,28 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
 )
 
 // printable makes text safe for a terminal: names in a directory may hold line
-// breaks, escape sequences, or marks that reverse the writing direction.
+// breaks, escape sequences, marks that reverse the writing direction, or letters that
+// nobody sees. Bytes that are no UTF-8 are escaped, too: some terminals obey them.
 func printable(s string) string {
-	if !strings.ContainsFunc(s, harmful) {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, harmful) {
 		return s
 	}
 	var b strings.Builder
-	for _, r := range s {
-		if harmful(r) {
+	for at, r := range s {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(s[at:], string(utf8.RuneError)):
+			fmt.Fprintf(&b, `\x%02x`, s[at])
+		case harmful(r) && r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		case harmful(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
-		} else {
+		default:
 			b.WriteRune(r)
 		}
 	}
@@ -28,9 +35,10 @@ func printable(s string) string {
 }
 
 func harmful(r rune) bool {
-	return unicode.IsControl(r) || // C0 and C1
-		r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || // writing direction
-		r == 0x2028 || r == 0x2029 // line and paragraph separators
+	const nonJoiner, joiner = '\u200c', '\u200d' // belong to words and emoji
+	return unicode.IsControl(r) ||               // C0 and C1
+		unicode.Is(unicode.Cf, r) && r != nonJoiner && r != joiner || // writing direction, and what has no width
+		unicode.In(r, unicode.Zl, unicode.Zp) // line and paragraph separators
 }
 
 // oneLine makes a message of several lines one, for a cell of a table.

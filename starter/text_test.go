@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 func TestPrintable(t *testing.T) {
@@ -18,10 +22,44 @@ func TestPrintable(t *testing.T) {
 		"a\u009bb":      `a\u009bb`,
 		"abc\u202etxt":  `abc\u202etxt`,
 		"a\u2028b":      `a\u2028b`,
+		"ad\u200bmin":   `ad\u200bmin`,
+		"a\u200fb":      `a\u200fb`,
+		"a\ufeffb":      `a\ufeffb`,
+		"a\U000e0041b":  `a\U000e0041b`,
+		"a\x9b2Jb\xffc": `a\x9b2Jb\xffc`,
+		"a\ufffdb":      "a\ufffdb",
+		"a\x00\x7fb":    `a\u0000\u007fb`,
+		"\U0001f600 𝔘":  "\U0001f600 𝔘",
 	}
 	for in, want := range tests {
 		require.Equal(t, want, printable(in))
 	}
+}
+
+// TestPrintableNeverDrivesATerminal, whatever the text, in tables and in JSON, which
+// still says the same.
+func TestPrintableNeverDrivesATerminal(t *testing.T) {
+	t.Parallel()
+	obeyed := func(r rune) bool {
+		return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x61c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
+			rapid.Map(rapid.SliceOf(rapid.SampledFrom([]rune("a\"\\\x1b\u009b\u202e\u2066\u200f\ufeff\U000e0041\u061c\u2029😀"))), func(r []rune) string { return string(r) })).Draw(t, "text")
+		shown := printable(text)
+		require.True(t, utf8.ValidString(shown))
+		require.False(t, strings.ContainsFunc(shown, obeyed), "%q", shown)
+		require.Equal(t, shown, printable(shown))
+
+		var want, got bytes.Buffer
+		value := map[string]any{"text": text, "list": []string{text, ""}}
+		enc := json.NewEncoder(&want)
+		enc.SetEscapeHTML(false)
+		require.NoError(t, enc.Encode(value))
+		require.NoError(t, encoder(&got).Encode(value))
+		require.JSONEq(t, want.String(), got.String())
+		require.False(t, strings.ContainsFunc(strings.TrimRight(got.String(), "\n"), obeyed), "%q", got.String())
+	})
 }
 
 func TestTruncateAndPad(t *testing.T) {
