@@ -102,6 +102,9 @@ func storeError(err error) error {
 	if _, ok := errors.AsType[*mesh.LoopError](err); ok {
 		return permanent(ErrRefused, err.Error())
 	}
+	if _, ok := errors.AsType[*mesh.EndlessError](err); ok {
+		return permanent(ErrRefused, err.Error())
+	}
 	if _, ok := errors.AsType[*mesh.IncompleteError](err); ok {
 		return permanent(ErrIncomplete, err.Error())
 	}

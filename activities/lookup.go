@@ -192,7 +192,7 @@ func (s *session) acquit(ctx context.Context, batch []mesh.Candidate) ([]mesh.Ve
 	if filter := s.def.Config.UserSearchFilter; filter != nil {
 		search = okta.And(*filter, search)
 	}
-	rows, _, err := s.okta.ListUsers(ctx, okta.ListUsers{Limit: okta.LookUpBatch, Search: search}, "")
+	rows, page, err := s.okta.ListUsers(ctx, okta.ListUsers{Limit: okta.LookUpBatch, Search: search}, "")
 	if err != nil {
 		return nil, err
 	}
@@ -214,6 +214,7 @@ func (s *session) acquit(ctx context.Context, batch []mesh.Candidate) ([]mesh.Ve
 		if err != nil {
 			return nil, permanent(ErrBadData, err.Error())
 		}
+		believe(&o, page.Date)
 		if o.Delete == "" {
 			verdicts = append(verdicts, mesh.Verdict{Type: mesh.User, OktaID: u.ID, Found: &o})
 		}
@@ -253,7 +254,7 @@ func (s *session) verdict(ctx context.Context, c mesh.Candidate) (mesh.Verdict, 
 	v := mesh.Verdict{Type: c.Type, OktaID: c.OktaID}
 	switch c.Type {
 	case mesh.User:
-		u, _, err := s.okta.GetUser(ctx, c.OktaID)
+		u, page, err := s.okta.GetUser(ctx, c.OktaID)
 		if gone(err) {
 			v.Reason = mesh.HardDeleted
 			return v, nil
@@ -261,9 +262,9 @@ func (s *session) verdict(ctx context.Context, c mesh.Candidate) (mesh.Verdict, 
 		if err != nil {
 			return v, err
 		}
-		return s.userVerdict(ctx, v, u)
+		return s.userVerdict(ctx, v, u, page.Date)
 	case mesh.Group:
-		g, _, err := s.okta.GetGroup(ctx, c.OktaID)
+		g, page, err := s.okta.GetGroup(ctx, c.OktaID)
 		if gone(err) {
 			v.Reason = mesh.GroupDeleted
 			return v, nil
@@ -271,18 +272,19 @@ func (s *session) verdict(ctx context.Context, c mesh.Candidate) (mesh.Verdict, 
 		if err != nil {
 			return v, err
 		}
-		return s.groupVerdict(v, g)
+		return s.groupVerdict(v, g, page.Date)
 	default:
 		return v, permanentf(ErrRefused, "a %s cannot be looked up", c.Type)
 	}
 }
 
 // groupVerdict decides about a group that Okta still knows.
-func (s *session) groupVerdict(v mesh.Verdict, g *okta.Group) (mesh.Verdict, error) {
+func (s *session) groupVerdict(v mesh.Verdict, g *okta.Group, date time.Time) (mesh.Verdict, error) {
 	o, err := mapping.Group(g, s.mapping())
 	if err != nil {
 		return v, permanent(ErrBadData, err.Error())
 	}
+	believe(&o, date)
 	if o.Delete != "" {
 		v.Reason = o.Delete
 		return v, nil
@@ -292,11 +294,12 @@ func (s *session) groupVerdict(v mesh.Verdict, g *okta.Group) (mesh.Verdict, err
 }
 
 // userVerdict decides about a user that Okta still knows.
-func (s *session) userVerdict(ctx context.Context, v mesh.Verdict, u *okta.User) (mesh.Verdict, error) {
+func (s *session) userVerdict(ctx context.Context, v mesh.Verdict, u *okta.User, date time.Time) (mesh.Verdict, error) {
 	o, err := mapping.User(u, s.mapping())
 	if err != nil {
 		return v, permanent(ErrBadData, err.Error())
 	}
+	believe(&o, date)
 	v.Found = &o
 	if o.Delete != "" {
 		v.Reason = o.Delete

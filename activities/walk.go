@@ -85,7 +85,10 @@ func (a *Activities) ReadUsers(ctx context.Context, in WalkInput) (*WalkResult, 
 			nobody = p.Done && p.Seen == 0
 		}
 		searched := name != usersStream || s.def.Config.UserSearchFilter != nil
-		result.TooMany = p.Done && p.Seen >= a.searchCap && searched && name != usersRangesStream
+		// A search that goes on beyond what searches show need not be read to its end: it
+		// is read anew another way, and might have none.
+		enough := p.Done || p.Seen >= 2*a.searchCap
+		result.TooMany = enough && p.Seen >= a.searchCap && searched && name != usersRangesStream
 		result.Done = p.Done && !result.TooMany
 		if !result.Done {
 			break
@@ -190,7 +193,7 @@ func (s *session) users(name string, plan Plan) stream[okta.User] {
 				MembersOnly: s.scope().UsersInGroupsOnly,
 			}
 			var err error
-			if op.Objects, err = mapRows(s, rows, mapping.User); err != nil {
+			if op.Objects, err = mapRows(s, rows, p.Date, mapping.User); err != nil {
 				return mesh.Progress{}, err
 			}
 			return s.writeObjects(ctx, op)
@@ -256,7 +259,7 @@ func (s *session) groups(name string, plan Plan) stream[okta.Group] {
 		write: func(ctx context.Context, p mesh.Page, rows []okta.Group) (mesh.Progress, error) {
 			op := mesh.ObjectPage{Page: p, Rows: len(rows), Import: cfg.ImportGroups, Queue: queue, Ignore: cfg.IgnoreForChanges}
 			var err error
-			if op.Objects, err = mapRows(s, rows, mapping.Group); err != nil {
+			if op.Objects, err = mapRows(s, rows, p.Date, mapping.Group); err != nil {
 				return mesh.Progress{}, err
 			}
 			return s.writeObjects(ctx, op)
@@ -321,8 +324,8 @@ func mark(p mesh.Progress) *time.Time {
 	return &t
 }
 
-// mapRows maps a page; a row that cannot be mapped stops the run.
-func mapRows[T any](s *session, rows []T, mapRow func(*T, mapping.Options) (mesh.Object, error)) ([]mesh.Object, error) {
+// mapRows maps a page of the given Date; a row that cannot be mapped stops the run.
+func mapRows[T any](s *session, rows []T, date time.Time, mapRow func(*T, mapping.Options) (mesh.Object, error)) ([]mesh.Object, error) {
 	defer s.took("mapping", time.Now())
 	o := s.mapping()
 	objects := make([]mesh.Object, len(rows))
@@ -331,6 +334,20 @@ func mapRows[T any](s *session, rows []T, mapRow func(*T, mapping.Options) (mesh
 		if objects[i], err = mapRow(&rows[i], o); err != nil {
 			return nil, permanent(ErrBadData, err.Error())
 		}
+		believe(&objects[i], date)
 	}
 	return objects, nil
 }
+
+// believe forgets stamps that Okta's clock has not reached: every true answer that
+// follows would look stale beside one, and nothing would be written of it. The
+// attributes keep what was sent.
+func believe(o *mesh.Object, date time.Time) {
+	latest := date.Add(futureTolerance)
+	if !date.IsZero() && (o.Stamp.After(latest) || o.MembersStamp.After(latest)) {
+		o.Stamp, o.MembersStamp = time.Time{}, time.Time{}
+	}
+}
+
+// futureTolerance is how far a stamp may be ahead of the answer that shows it.
+const futureTolerance = 10 * time.Minute

@@ -9,7 +9,9 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/okta"
@@ -86,6 +88,9 @@ func User(u *okta.User, o Options) (mesh.Object, error) {
 			return mesh.Object{}, &Error{mesh.User, u.ID, "profile.login",
 				`is missing or no text; set ExternalIdAttribute to "id" or give the user a login`}
 		}
+		if problem := unfit(login); problem != "" {
+			return mesh.Object{}, &Error{mesh.User, u.ID, "profile.login", problem}
+		}
 		externalID, fields = login, userFieldsByLogin
 	default:
 		return mesh.Object{}, &Error{mesh.User, u.ID, "id",
@@ -96,6 +101,9 @@ func User(u *okta.User, o Options) (mesh.Object, error) {
 		return mesh.Object{}, err
 	}
 	obj := mesh.Object{Type: mesh.User, OktaID: u.ID, ExternalID: externalID, Stamp: stamp}
+	if u.Status == "" { // alive or deprovisioned? An account must not be turned off by an answer that does not say
+		return mesh.Object{}, &Error{mesh.User, u.ID, "status", "is missing; the answer is damaged or was cut short"}
+	}
 	if u.Status == deprovisioned {
 		obj.Delete = mesh.Deprovisioned
 	}
@@ -155,6 +163,21 @@ func UserAttributes() []string { return users.attributes() }
 // GroupAttributes returns the mesh attributes of a group in the runbook's order,
 // without ExternalId.
 func GroupAttributes() []string { return groups.attributes() }
+
+// maxExternalID is the longest external id, in bytes; Okta's longest login has 100
+// characters. Databases index no text of any length.
+const maxExternalID = 1000
+
+// unfit says why a login cannot be an external id, "" when it can.
+func unfit(login string) string {
+	switch {
+	case len(login) > maxExternalID:
+		return fmt.Sprintf(`is %d bytes long, and an external id has %d at most; set ExternalIdAttribute to "id" or shorten the login`, len(login), maxExternalID)
+	case strings.ContainsFunc(login, unicode.IsControl):
+		return `holds a control character, which an external id may not; set ExternalIdAttribute to "id" or correct the login`
+	}
+	return ""
+}
 
 func check(typ mesh.ObjectType, id string, profile map[string]any) error {
 	switch {

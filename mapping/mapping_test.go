@@ -101,12 +101,16 @@ func TestUserStatus(t *testing.T) {
 	}
 }
 
-// A user with nothing but an id and a profile has every attribute, as null.
+func loginUser(login string) *okta.User {
+	return &okta.User{ID: "00u1", Status: "ACTIVE", Profile: map[string]any{"login": login}}
+}
+
+// A user with nothing but an id, a status and a profile has every attribute, as null.
 func TestAbsentIsNull(t *testing.T) {
 	t.Parallel()
 	for name, u := range map[string]okta.User{
-		"absent": {ID: "00u1", Profile: map[string]any{}},
-		"null":   {ID: "00u1", Type: json.RawMessage("null"), Profile: map[string]any{"city": nil}},
+		"absent": {ID: "00u1", Status: "STAGED", Profile: map[string]any{}},
+		"null":   {ID: "00u1", Status: "STAGED", Type: json.RawMessage("null"), Profile: map[string]any{"city": nil}},
 	} {
 		got, err := mapping.User(&u, mapping.Options{})
 		require.NoError(t, err)
@@ -116,9 +120,12 @@ func TestAbsentIsNull(t *testing.T) {
 		for _, attribute := range mapping.UserAttributes() {
 			value, held := attributes[attribute]
 			require.True(t, held, attribute)
-			if attribute == "accountEnabled" {
+			switch attribute {
+			case "accountEnabled":
 				require.Equal(t, false, value)
-			} else {
+			case "status":
+				require.Equal(t, "STAGED", value)
+			default:
 				require.Nil(t, value, "%s: %s", name, attribute)
 			}
 		}
@@ -224,11 +231,15 @@ func TestErrors(t *testing.T) {
 	}{
 		"user without id":          {user: &okta.User{Profile: profile}, field: "id"},
 		"user without profile":     {user: &okta.User{ID: "00u1"}, id: "00u1", field: "profile"},
-		"user with a bad stamp":    {user: &okta.User{ID: "00u1", Profile: profile, LastUpdated: &bad}, id: "00u1", field: "lastUpdated", hidden: bad},
-		"user with an empty stamp": {user: &okta.User{ID: "00u1", Profile: profile, LastUpdated: new(string)}, id: "00u1", field: "lastUpdated"},
-		"user with a broken type":  {user: &okta.User{ID: "00u1", Profile: profile, Type: json.RawMessage(`{"id"`)}, id: "00u1", field: "type"},
-		"user with no JSON value":  {user: &okta.User{ID: "00u1", Profile: map[string]any{"city": make(chan int)}}, id: "00u1", field: "profile.city"},
-		"unknown mode":             {user: &okta.User{ID: "00u1", Profile: profile}, mode: "email", id: "00u1", field: "id"},
+		"user with a bad stamp":    {user: &okta.User{ID: "00u1", Status: "ACTIVE", Profile: profile, LastUpdated: &bad}, id: "00u1", field: "lastUpdated", hidden: bad},
+		"user with an empty stamp": {user: &okta.User{ID: "00u1", Status: "ACTIVE", Profile: profile, LastUpdated: new(string)}, id: "00u1", field: "lastUpdated"},
+		"user with a broken type":  {user: &okta.User{ID: "00u1", Status: "ACTIVE", Profile: profile, Type: json.RawMessage(`{"id"`)}, id: "00u1", field: "type"},
+		"user with no JSON value":  {user: &okta.User{ID: "00u1", Status: "ACTIVE", Profile: map[string]any{"city": make(chan int)}}, id: "00u1", field: "profile.city"},
+		"user without status":      {user: &okta.User{ID: "00u1", Profile: profile}, id: "00u1", field: "status"},
+		"long login":               {user: loginUser(strings.Repeat("é", 501)), mode: mapping.ByLogin, id: "00u1", field: "profile.login", hidden: "éé"},
+		"login with NUL":           {user: loginUser("a\x00b"), mode: mapping.ByLogin, id: "00u1", field: "profile.login", hidden: "\x00"},
+		"login with C1":            {user: loginUser("a\u009bb"), mode: mapping.ByLogin, id: "00u1", field: "profile.login", hidden: "\u009b"},
+		"unknown mode":             {user: &okta.User{ID: "00u1", Status: "ACTIVE", Profile: profile}, mode: "email", id: "00u1", field: "id"},
 		"group without id":         {group: &okta.Group{Profile: profile}, field: "id"},
 		"group without profile":    {group: &okta.Group{ID: "00g1"}, id: "00g1", field: "profile"},
 		"group with a bad stamp":   {group: &okta.Group{ID: "00g1", Profile: profile, LastUpdated: &bad}, id: "00g1", field: "lastUpdated", hidden: bad},

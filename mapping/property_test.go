@@ -44,7 +44,7 @@ var (
 		stamp := rapid.SampledFrom([]string{"2024-01-02T03:04:05.000Z", "2025-01-02T03:04:05.000Z"})
 		return &okta.User{
 			ID:          rapid.StringMatching(`00u[a-zA-Z0-9]{17}`).Draw(t, "id"),
-			Status:      rapid.SampledFrom([]string{"ACTIVE", "STAGED", "DEPROVISIONED", ""}).Draw(t, "status"),
+			Status:      rapid.SampledFrom([]string{"ACTIVE", "STAGED", "DEPROVISIONED", "NEW ONE"}).Draw(t, "status"),
 			Created:     rapid.Ptr(stamp, true).Draw(t, "created"),
 			LastLogin:   rapid.Ptr(stamp, true).Draw(t, "lastLogin"),
 			LastUpdated: rapid.Ptr(stamp, true).Draw(t, "lastUpdated"),
@@ -147,7 +147,7 @@ func TestPropertyType(t *testing.T) {
 		plain, err := mapping.AppendAny(nil, object)
 		require.NoError(t, err)
 		for _, raw := range [][]byte{compact, spaced, plain} {
-			got, err := mapping.User(&okta.User{ID: "00u1", Type: raw, Profile: map[string]any{}}, mapping.Options{})
+			got, err := mapping.User(&okta.User{ID: "00u1", Status: "ACTIVE", Type: raw, Profile: map[string]any{}}, mapping.Options{})
 			require.NoError(t, err)
 			require.Equal(t, string(plain), decode[map[string]any](t, got.Attributes)["type"])
 		}

@@ -51,6 +51,9 @@ func (t *tx) writeEvidence(ctx context.Context, prog *progress, p MemberPage) er
 			return err
 		}
 	}
+	if err := checkEnd(prog, p.Page, t.shownMembers(ctx, prog.key)); err != nil {
+		return err
+	}
 	if p.Done {
 		if err := t.readToEnd(ctx, group, toMillis(prog.FirstDate)); err != nil {
 			return err

@@ -55,6 +55,13 @@ func (t *tx) writePage(ctx context.Context, prog *progress, p ObjectPage) error 
 	if err := write(ctx, p.Objects); err != nil {
 		return err
 	}
+	shown := t.shownObjects(ctx)
+	if p.Changed || p.Rows != len(p.Objects) { // what does not count as seen, and look-ups
+		shown = nil
+	}
+	if err := checkEnd(prog, p.Page, shown); err != nil {
+		return err
+	}
 	if p.Queue != nil && !p.Changed {
 		return t.queueMembers(ctx, w, prog, p)
 	}

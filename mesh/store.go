@@ -251,11 +251,11 @@ type Writer interface {
 	// WriteObjects writes one page of users or groups: Adds and Updates into the feed,
 	// Deletes staged, the ids marked as seen, the progress row moved; all or nothing.
 	// A page already recorded is not written again. A next link that this walk already
-	// followed is a [*LoopError].
+	// followed is a [*LoopError], a walk that will not end an [*EndlessError].
 	WriteObjects(ctx context.Context, f Fence, p ObjectPage) (Progress, error)
 	// WriteMembers records one page of a group's member list as evidence. With the last
 	// page, pairs that the complete list did not show lose their evidence. Edges enter
-	// and leave the feed in Settle.
+	// and leave the feed in Settle. The errors are those of WriteObjects.
 	WriteMembers(ctx context.Context, f Fence, p MemberPage) (Progress, error)
 	// GroupGone says that Okta answered 404 for a queued group's members: its member
 	// stream is done, the group counts as not seen and becomes a candidate for deletion.

@@ -218,9 +218,9 @@ func TestDecodeDifferences(t *testing.T) {
 	_, err := decodeList(strings.NewReader(`[{"id":"00g1","source":{"id":"1","id":"2"},"profile":{}}]`), groupKind)
 	require.ErrorContains(t, err, `has "source.id" twice`)
 	// What is not read is not checked.
-	rows, err := decodeList(strings.NewReader(`[{"id":"00u1","x":1,"x":2,"profile":{"x":{"y":1,"y":2}}}]`), memberKind)
+	rows, err := decodeList(strings.NewReader(`[{"id":"00u1","status":"ACTIVE","x":1,"x":2,"profile":{"x":{"y":1,"y":2}}}]`), memberKind)
 	require.NoError(t, err)
-	require.Equal(t, []Member{{ID: "00u1"}}, rows)
+	require.Equal(t, []Member{{ID: "00u1", Status: "ACTIVE"}}, rows)
 }
 
 // A page that is cut anywhere is no page, and how it arrives makes no difference.

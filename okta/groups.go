@@ -154,5 +154,8 @@ func checkMember(m *Member) (id, problem string) {
 	if problem := idProblem(m.ID); problem != "" {
 		return "", problem
 	}
+	if m.Status == "" { // it decides whether he is a member: DEPROVISIONED ones are none
+		return m.ID, "has no status"
+	}
 	return m.ID, ""
 }

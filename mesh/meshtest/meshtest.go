@@ -13,10 +13,10 @@ func Run(t *testing.T, open func(t *testing.T) mesh.Store) {
 	t.Helper()
 	RunSmall(t, open)
 	if testing.Short() {
-		t.Log("SKIPPED: the tests of large groups and many renames (-short)")
+		t.Log("SKIPPED: the tests of large groups, many renames and many pages (-short)")
 		return
 	}
-	runAll(t, open, largeTests)
+	runAll(t, open, largeTests, longListTests)
 }
 
 // RunSmall runs the suite without the tests that write thousands of rows: enough
@@ -26,7 +26,7 @@ func RunSmall(t *testing.T, open func(t *testing.T) mesh.Store) {
 	runAll(t, open, connectorTests, leaseTests, progressTests, objectTests, externalIDTests,
 		memberTests, claimTests, sweepTests, settleTests, runTests, readTests,
 		waitingTests, queueTests, everyoneTests, changedTests, outsideTests, watermarkTests, shadowTests,
-		holdTests, wishTests, guardTests, edgeGuardTests, scopeTests)
+		holdTests, wishTests, guardTests, edgeGuardTests, scopeTests, endlessTests)
 	t.Run("Secrets", func(t *testing.T) {
 		t.Parallel()
 		testSecrets(t, open(t))
