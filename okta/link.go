@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // nextLink returns the target of rel="next" among all Link header values, "" when
@@ -136,11 +137,17 @@ func parseParam(s string) (name, value, rest string, ok bool) {
 	return "", "", "", false
 }
 
-// sameOrigin says whether two URLs have the same scheme, host and port.
+// sameOrigin says whether two URLs have the same scheme, host and port. Host names that
+// are not ASCII are equal to none: what they are folded to is for others to know.
 func sameOrigin(a, b *url.URL) bool {
 	return strings.EqualFold(a.Scheme, b.Scheme) &&
+		isASCII(a.Hostname()) && isASCII(b.Hostname()) &&
 		strings.EqualFold(a.Hostname(), b.Hostname()) &&
 		port(a) == port(b)
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 func port(u *url.URL) string {
