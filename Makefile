@@ -25,7 +25,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 export IDENTITYMESH_BIN := $(CURDIR)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo up picture test test-unit test-integration test-devserver race lint bench bench-micro fmt tidy clean
+.PHONY: help build demo up picture test test-unit test-integration test-devserver fuzz race lint bench bench-micro fmt tidy clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,7 @@ test: build race ## run all tests: unit, race detector, integration, devserver
 	go test -timeout 20m ./mesh/...
 	go test -timeout 10m -run BoundedMemory ./okta
 	go test -timeout 20m -run Property ./workflows -rapid.checks=2000
+	tools/fuzz.sh 10s
 	cd devserver && go test -timeout 10m ./...
 
 test-unit: ## run the tests that need no other process, quickly
@@ -60,6 +61,12 @@ test-unit: ## run the tests that need no other process, quickly
 
 test-integration: build race ## run the tests with a real Temporal server and real processes
 	go test $(RACE) -timeout 20m -count=1 ./integration/...
+
+FUZZTIME := 1m
+FUZZ     := .
+
+fuzz: ## run each fuzz test for a minute; FUZZTIME=10s and FUZZ=Answer choose less
+	tools/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
 test-devserver: ## run the tests of temporal-dev
 	cd devserver && go test -timeout 10m ./...
