@@ -2,6 +2,8 @@ package connector_test
 
 import (
 	"errors"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/identitymesh/okta-connector/connector"
@@ -27,6 +29,11 @@ func FuzzParse(f *testing.F) {
 		}
 		if err := d.Validate(); err != nil {
 			t.Fatalf("accepted, yet not valid: %v", err)
+		}
+		// The host that the token goes to is the one that was written.
+		u, err := url.Parse(d.Config.BaseURL())
+		if err != nil || !strings.EqualFold(u.Host, d.Config.OrgDomain) || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Scheme == "http" != d.Config.InsecureLoopback {
+			t.Fatalf("OrgDomain %q becomes %q: %v", d.Config.OrgDomain, d.Config.BaseURL(), err)
 		}
 		again, err := connector.Parse(d.JSON())
 		if err != nil {
