@@ -17,7 +17,7 @@ import (
 // answering returns a client that gets one answer to every call; seen is told of each.
 func answering(t *testing.T, seen func(*http.Request), status int, header http.Header, body string) *Client {
 	t.Helper()
-	client, err := New(Options{BaseURL: "https://contoso.okta.com", Token: canary, HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	client, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(canary), HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		if seen != nil {
 			seen(r)
 		}

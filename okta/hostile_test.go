@@ -257,7 +257,7 @@ func (d *drip) Read(p []byte) (int, error) {
 func TestSlowDrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		client, err := New(Options{BaseURL: "https://contoso.okta.com", Token: canary, HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		client, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(canary), HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			body := &drip{r.Context(), "[" + strings.Repeat(`{"id":"00u1","status":"ACTIVE","profile":{}},`, 100)}
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: io.NopCloser(body)}, nil
 		})}})
@@ -292,7 +292,7 @@ func TestHostileHeaders(t *testing.T) {
 			server.EnableHTTP2 = h2
 			server.StartTLS()
 			t.Cleanup(server.Close)
-			client, err := New(Options{BaseURL: server.URL, Token: canary, HTTPClient: NewHTTPClient(func(tr *http.Transport) {
+			client, err := New(Options{BaseURL: server.URL, Credentials: APIToken(canary), HTTPClient: NewHTTPClient(func(tr *http.Transport) {
 				tr.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the test's own server
 			})})
 			require.NoError(t, err)
@@ -382,7 +382,7 @@ func TestHostsThatLookAlike(t *testing.T) {
 		`/\evil.example/api/v1/users?after=1`:                           false,
 		"javascript:alert(1)":                                           false,
 	} {
-		client, err := New(Options{BaseURL: "https://contoso.okta.com", Token: canary, HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		client, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(canary), HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{"Link": {"<" + link + `>; rel="next"`}}, Request: r, Body: io.NopCloser(bytes.NewReader([]byte(`[]`)))}, nil
 		})}})
 		require.NoError(t, err)
