@@ -121,17 +121,17 @@ func TestConnectorInitAsks(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.tty = fakeTerminal{stdin: true, password: canary}
-	b.stdin = strings.NewReader("contoso.okta.com\nsecret://okta/other/apitoken\n")
+	b.stdin = strings.NewReader("contoso.okta.com\n\nsecret://okta/other/apitoken\n")
 	file := b.ok("connector", "init")
 	require.True(t, json.Valid([]byte(file)), "the questions are not on standard output")
 	require.Contains(t, file, "secret://okta/other/apitoken")
-	for _, want := range []string{"Okta org domain", "Okta API token (not shown)", "Secret reference [secret://okta/contoso/apitoken]"} {
+	for _, want := range []string{"Okta org domain", "Sign in with an API token (ApiKey) or as a service app (OAuth) [ApiKey]", "Okta API token (not shown)", "Secret reference [secret://okta/contoso/apitoken]"} {
 		require.Contains(t, b.err.String(), want)
 	}
 	require.NotContains(t, file+b.err.String(), canary)
 	requireSecret(b, "secret://okta/other/apitoken", canary)
 
-	b.stdin = strings.NewReader("contoso.okta.com\n\n")
+	b.stdin = strings.NewReader("contoso.okta.com\n\n\n")
 	require.Contains(t, b.ok("connector", "init"), "secret://okta/contoso/apitoken", "enter takes the proposal")
 }
 

@@ -15,34 +15,41 @@ import (
 )
 
 // initOptions are the flags of `connector init`: answers given in advance. The
-// token has none, since arguments show in process lists and shell histories.
+// token and the key have none, since arguments show in process lists and shell
+// histories.
 type initOptions struct {
 	name, domain, ref string
 	loopback          bool
+	app               appOptions
 }
 
 func newConnectorInit(c *cli) *cobra.Command {
 	var o initOptions
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Store an Okta token and print a connector definition",
-		Long: `Store an Okta token and print a connector definition (runbook, Step 2).
+		Short: "Store an Okta token or key and print a connector definition",
+		Long: `Store an Okta API token, or the private key of an OAuth service app, and print a
+connector definition (runbook, Step 2).
 
-On a terminal it asks for the org's domain, the API token (not shown) and the secret
-reference. Otherwise the domain comes from --domain and the token from standard
-input, of which one trailing newline is trimmed. The token is never an argument.
+On a terminal it asks for the org's domain, how to sign in, the API token (not shown) or
+the app's client id and the file of its private key, and the secret reference. Otherwise
+the domain comes from --domain and the token from standard input, of which one trailing
+newline is trimmed; with --client-id it is the key that comes from --key-file or from
+standard input, as PEM or JWK. Neither is ever an argument.
 
-The token is stored sealed in the mesh database; the definition, which holds only the
+The secret is stored sealed in the mesh database; the definition, which holds only the
 reference, goes to standard output.`,
 		Example: `  starter connector init > contoso.json
   starter connector init --domain contoso.okta.com < token.txt | starter connector apply -f -
+  starter connector init --domain contoso.okta.com --client-id 0oa1gjh63g214q0Hq0g4 --key-file key.pem > contoso.json
   echo oktasim-token | starter connector init --name sim --domain 127.0.0.1:18080 --insecure-loopback`,
-		Args: noArgs("answers can be given with --domain, --ref and --name; the token is asked for, or read from standard input"),
+		Args: noArgs("answers can be given with --domain, --ref and --name; the token or key is asked for, or read from a file or standard input"),
 		RunE: c.action(func(ctx context.Context, _ []string) error { return c.initConnector(ctx, o) }),
 	}
 	cmd.Flags().StringVar(&o.domain, "domain", "", "the org's domain without a scheme, such as contoso.okta.com")
 	cmd.Flags().StringVar(&o.name, "name", "", "the connector's name (default: the first part of the domain)")
-	cmd.Flags().StringVar(&o.ref, "ref", "", "the secret reference (default: secret://okta/NAME/apitoken)")
+	cmd.Flags().StringVar(&o.ref, "ref", "", "the secret reference (default: secret://okta/NAME/apitoken, or …/privatekey)")
+	o.app.flags(cmd)
 	cmd.Flags().BoolVar(&o.loopback, "insecure-loopback", false, "plain http, for a simulated org on a loopback address")
 	return cmd
 }
@@ -58,7 +65,7 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	}
 	if o.domain == "" {
 		if !ask {
-			return usagef("give the org's domain with --domain: standard input is no terminal, so it is read as the token")
+			return usagef("give the org's domain with --domain: standard input is no terminal, so it is read as the token or key")
 		}
 		var err error
 		if o.domain, err = questions.line(ctx, "Okta org domain, such as contoso.okta.com", ""); err != nil {
@@ -73,13 +80,16 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	if o.name == "" {
 		o.name = nameOf(o.domain)
 	}
-	token, err := c.readSecret(ctx, "Okta API token")
+	if err := o.app.ask(ctx, questions, ask); err != nil {
+		return err
+	}
+	secret, err := c.readCredential(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer clear(token)
+	defer clear(secret)
 	if o.ref == "" {
-		o.ref = defaultRef(o.name)
+		o.ref = o.defaultRef()
 		if ask {
 			if o.ref, err = questions.line(ctx, "Secret reference", o.ref); err != nil {
 				return err
@@ -90,7 +100,7 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	err = c.withStore(ctx, func(store mesh.Store) error { return c.setSecret(ctx, store, o.ref, token) })
+	err = c.withStore(ctx, func(store mesh.Store) error { return c.setSecret(ctx, store, o.ref, secret) })
 	if err != nil {
 		return err
 	}
@@ -99,11 +109,14 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	return err
 }
 
-// check judges the domain and, where it was given, the name.
+// check judges the domain and, where they were given, the name and the service app.
 func (o initOptions) check() error {
 	const some = "okta"
 	def := connector.Template(cmp.Or(o.name, some), o.domain, defaultRef(some))
 	def.Config.InsecureLoopback = o.loopback
+	if o.app.clientID != "" {
+		def.Auth = o.app.auth(defaultRef(some))
+	}
 	err := def.Validate()
 	if invalid, ok := errors.AsType[*connector.ValidationError](err); ok {
 		invalid.Name = o.name
@@ -118,6 +131,9 @@ func (o initOptions) definition(ref string) (*connector.Definition, error) {
 	}
 	def := connector.Template(o.name, o.domain, ref)
 	def.Config.InsecureLoopback = o.loopback
+	if o.app.oauth() {
+		def.Auth = o.app.auth(ref)
+	}
 	return checkDefinition(def.JSON())
 }
 
