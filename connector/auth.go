@@ -96,7 +96,7 @@ const (
 var (
 	// clientID is what Okta lets a client id hold.
 	clientID = regexp.MustCompile(`^[A-Za-z0-9$_.+!*'()-]+$`)
-	keyID    = regexp.MustCompile(`^[!-~]+$`)
+	keyID    = regexp.MustCompile(`^[[:graph:]]+$`)
 	// readScope is a scope that lets read; the connector writes nothing to Okta.
 	readScope = regexp.MustCompile(`^okta\.[A-Za-z][A-Za-z0-9]*(\.[A-Za-z][A-Za-z0-9]*)*\.read$`)
 )

@@ -126,7 +126,7 @@ func TestKeysThatSign(t *testing.T) {
 
 func TestKeysThatAreRefused(t *testing.T) {
 	t.Parallel()
-	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	short, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // too short on purpose
 	require.NoError(t, err)
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)

@@ -92,7 +92,7 @@ func TestTheOneWhoFetchesGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &tokenSource{}
-		now := func() time.Time { return time.Now() }
+		now := time.Now
 		first, cancel := context.WithCancel(t.Context())
 		fetches := 0
 		slow := func(ctx context.Context) (*accessToken, error) {
@@ -346,9 +346,12 @@ func TestNonceDanceEnds(t *testing.T) {
 // A call of the API that asks for a nonce is repeated once, however it asks.
 func TestNonceOfTheAPI(t *testing.T) {
 	t.Parallel()
-	for name, refusal := range map[string]*http.Response{
-		"401, RFC 9449": response(http.StatusUnauthorized, "", map[string]string{"DPoP-Nonce": "n1", "Www-Authenticate": `DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof"`}),
-		"400":           response(http.StatusBadRequest, `{"error":"use_dpop_nonce"}`, map[string]string{"DPoP-Nonce": "n1"}),
+	for name, refusal := range map[string]struct {
+		status          int
+		body, challenge string
+	}{
+		"401, RFC 9449": {http.StatusUnauthorized, "", `DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof"`},
+		"400":           {http.StatusBadRequest, `{"error":"use_dpop_nonce"}`, ""},
 	} {
 		o := newAppOrg(t)
 		c := o.client()
@@ -357,7 +360,7 @@ func TestNonceOfTheAPI(t *testing.T) {
 		o.wire = func(r *http.Request) *http.Response {
 			nonces = append(nonces, proofOf(t, r).Nonce)
 			if len(nonces) == 1 {
-				return refusal
+				return response(refusal.status, refusal.body, map[string]string{"DPoP-Nonce": "n1", "Www-Authenticate": refusal.challenge})
 			}
 			return nil
 		}

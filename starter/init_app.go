@@ -120,7 +120,7 @@ func (c *cli) readKey(ctx context.Context, file string) ([]byte, error) {
 	if file == "" {
 		return c.readSecret(ctx, "Private key")
 	}
-	f, err := os.Open(file) //nolint:gosec // the operator names the file
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the private key: %w", err)
 	}

@@ -28,7 +28,7 @@ func TestParseKeys(t *testing.T) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	}
 	ec := ecKey(t)
-	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	short, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // too short on purpose
 	require.NoError(t, err)
 	ed, _, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
