@@ -188,7 +188,7 @@ func (s *session) acquit(ctx context.Context, batch []mesh.Candidate) ([]mesh.Ve
 	}
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	search := okta.IDs(append(ids[:min(len(ids), okta.LookUpBatch-1)], control)...)
+	search := okta.IDs(append(slices.Clone(ids[:min(len(ids), okta.LookUpBatch-1)]), control)...)
 	if filter := s.def.Config.UserSearchFilter; filter != nil {
 		search = okta.And(*filter, search)
 	}

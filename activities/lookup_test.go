@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/identitymesh/okta-connector/activities"
 	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/okta"
 )
 
 // TestLookUpsAreMadeSideBySide answers the look-ups of people who are gone only when as
@@ -86,4 +88,27 @@ func TestAFailureAmongLookUps(t *testing.T) {
 	}
 	require.NotEmpty(t, failed)
 	require.Len(t, b.live(mesh.User), len(users)-30)
+}
+
+// TestWhoLeftTheScopeIsNotAskedForAlone has more people leave the filter's scope than one
+// search asks for: which of them search knows at all is asked for many at once.
+func TestWhoLeftTheScopeIsNotAskedForAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1000, 3, map[string]any{"UserSearchFilter": `status eq "ACTIVE"`})
+	b.full()
+	left := b.live(mesh.User)[:okta.LookUpBatch+10]
+	for _, id := range left {
+		require.NoError(t, b.org.SetStatus(id, "SUSPENDED"))
+	}
+	var alone atomic.Int32
+	b.sim.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		search := r.URL.Query().Get("search")
+		if strings.Count(search, "id eq") == 1 && !strings.Contains(search, "status") {
+			alone.Add(1)
+		}
+		return false
+	})
+	r := b.full()
+	require.Equal(t, len(left), r.Counts[mesh.User].Deleted)
+	require.Zero(t, alone.Load())
 }
