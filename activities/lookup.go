@@ -116,30 +116,37 @@ func (s *session) verdicts(ctx context.Context, plan Plan, batch []mesh.Candidat
 func (s *session) askEach(ctx context.Context, plan Plan, open []mesh.Candidate) (found []mesh.Verdict, failure error) {
 	var mu sync.Mutex
 	var asking errgroup.Group
+	var lost *panicked
 	asking.SetLimit(max(plan.MaxInFlight, 1))
 	begin := time.Now()
 	goesOn := func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return failure == nil && time.Since(begin) < lookUpTime && (len(found) == 0 || !stopping(ctx))
+		return failure == nil && lost == nil && time.Since(begin) < lookUpTime && (len(found) == 0 || !stopping(ctx))
 	}
 	for _, c := range open {
 		asking.Go(func() error {
 			if !goesOn() {
 				return nil
 			}
-			v, err := s.verdict(ctx, c)
+			var v mesh.Verdict
+			var err error
+			p := catch(func() { v, err = s.verdict(ctx, c) })
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
+			switch {
+			case p != nil:
+				lost = p
+			case err != nil:
 				failure = worse(failure, err)
-			} else {
+			default:
 				found = append(found, v)
 			}
 			return nil
 		})
 	}
 	_ = asking.Wait() // the failures are kept above
+	lost.raise()
 	return found, failure
 }
 

@@ -77,6 +77,7 @@ func read[T any](ctx context.Context, s *session, st stream[T], maxPages int) (m
 		var got answer[T]
 		if coming != nil {
 			got, coming = <-coming, nil
+			got.panicked.raise()
 		} else {
 			got = ask(ctx, st, p.Next, p.Failures)
 		}
@@ -117,6 +118,8 @@ type answer[T any] struct {
 	rows []T
 	page *okta.Page
 	err  error
+
+	panicked *panicked
 }
 
 // ask fetches the page at next. A cancel does not tear it apart.
@@ -130,7 +133,11 @@ func ask[T any](ctx context.Context, st stream[T], next string, failures int) (a
 // askAhead fetches the page at next while the one before it is being written.
 func askAhead[T any](ctx context.Context, st stream[T], next string) <-chan answer[T] {
 	coming := make(chan answer[T], 1)
-	go func() { coming <- ask(ctx, st, next, 0) }()
+	go func() {
+		var a answer[T]
+		a.panicked = catch(func() { a = ask(ctx, st, next, 0) })
+		coming <- a
+	}()
 	return coming
 }
 
