@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,7 +123,8 @@ func TestFirstOpenByManyGoroutines(t *testing.T) {
 const helperEnv = "MESH_TEST_DATABASE"
 
 // TestHelperProcess is the body of such a process: it opens the file and imports
-// into a connector of its own while the others do the same.
+// into a connector of its own while the others do the same. Before it ends a run it
+// waits for the end of its input.
 func TestHelperProcess(t *testing.T) {
 	t.Parallel()
 	path, name, ok := strings.Cut(os.Getenv(helperEnv), "|")
@@ -133,19 +135,23 @@ func TestHelperProcess(t *testing.T) {
 	_, err := s.ApplyConnector(t.Context(), mesh.Connector{Name: name, Type: "Okta"})
 	require.NoError(t, err)
 	for n := range 3 {
-		importPages(t, s, name, n)
+		importPages(t, s, name, n, func() { _, _ = io.Copy(io.Discard, os.Stdin) })
 	}
 }
 
 // importPages is the n-th run of a connector: 20 pages of 10 users, from where an
-// earlier attempt got to. It prints a line for each page.
-func importPages(t *testing.T, s *mesh.SQLite, name string, n int) {
+// earlier attempt got to. It prints a line for each page, and calls beforeLast before
+// the last one.
+func importPages(t *testing.T, s *mesh.SQLite, name string, n int, beforeLast func()) {
 	t.Helper()
 	f, err := s.Begin(t.Context(), mesh.BeginRun{Connector: name, RunID: fmt.Sprint(name, n), LeaseTTL: time.Minute})
 	require.NoError(t, err)
 	done, err := s.Claim(t.Context(), f, "users", fmt.Sprint("process ", os.Getpid()))
 	require.NoError(t, err)
 	for p := done.Page + 1; p <= 20; p++ {
+		if p == 20 {
+			beforeLast()
+		}
 		page := mesh.ObjectPage{Import: true, Page: mesh.Page{
 			Stream: "users", Owner: fmt.Sprint("process ", os.Getpid()), Number: p, Next: fmt.Sprint("n", p), Done: p == 20, Calls: mesh.Calls{API: 1},
 		}}
@@ -175,6 +181,8 @@ func TestKilledProcessIsResumed(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "mesh.db")
 	cmd := helper(t, path, "c")
+	_, err := cmd.StdinPipe() // open until it is killed: it cannot end before, however slow this process is
+	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -190,7 +198,7 @@ func TestKilledProcessIsResumed(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, run.Outcome)
 	require.GreaterOrEqual(t, run.APICalls, 7)
-	importPages(t, s, "c", 0)
+	importPages(t, s, "c", 0, func() {})
 	run, err = s.Run(t.Context(), "c0")
 	require.NoError(t, err)
 	require.Equal(t, 20, run.APICalls, "no page is read again")
