@@ -30,6 +30,13 @@ var claimTests = map[string]func(t *testing.T, b *bench){
 		var fenced *mesh.FencedError
 		require.ErrorAs(t, err, &fenced)
 	},
+	"ALaneTakesABoundedNumber": func(t *testing.T, b *bench) {
+		r := b.begin()
+		r.list(mesh.QueueRule{All: true}, minute(0), group("g1"), group("g2"), group("g3"), group("g4"), group("g5"))
+		got, err := b.store.ClaimGroups(b.ctx, r.fence, mesh.ClaimGroups{Lane: 1, Prefix: "members/", Owner: "me", Share: 1, Most: 3})
+		require.NoError(t, err)
+		require.Len(t, got.Groups, 3)
+	},
 	"LanesShareTheQueue": func(t *testing.T, b *bench) {
 		r := b.begin()
 		var groups []mesh.Object
