@@ -228,7 +228,7 @@ func TestBadBodies(t *testing.T) {
 		"a row is null":       {`[null]`, Permanent, false, "row 1 of the page has no id"},
 		"a row is a list":     {`[[]]`, Permanent, false, "row 1 of the page is no object but a JSON array"},
 		"no id":               {`[` + user + `,{"profile":{}}]`, Permanent, false, "row 2 of the page has no id"},
-		"id is a number":      {`[{"id":4711,"profile":{}}]`, Permanent, false, `row 1 of the page has a JSON number for "id"`},
+		"id is a number":      {`[{"id":4711471147,"profile":{}}]`, Permanent, false, `row 1 of the page has a JSON number for "id"`},
 		"no profile":          {`[` + user + `,{"id":"00u2"}]`, Permanent, false, "row 2 of the page (id 00u2) has no profile object"},
 		"profile null":        {`[{"id":"00u2","profile":null}]`, Permanent, false, "row 1 of the page (id 00u2) has no profile object"},
 		"profile is a string": {`[{"id":"00u2","profile":"anna.secret@example.com"}]`, Permanent, false, `row 1 of the page (id 00u2) has a JSON string for "profile"`},
@@ -246,7 +246,7 @@ func TestBadBodies(t *testing.T) {
 			require.Equal(t, "Xreq1", e.RequestID)
 			require.Equal(t, tt.half, errors.Is(err, io.ErrUnexpectedEOF))
 			require.NotContains(t, err.Error(), "anna.secret", "no personal data in errors")
-			require.NotContains(t, err.Error(), "4711")
+			require.NotContains(t, err.Error(), "4711471147") // longer than a port
 		})
 	}
 }

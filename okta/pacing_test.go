@@ -240,8 +240,9 @@ func TestConcurrencyLimit(t *testing.T) {
 		require.LessOrEqual(t, y.Stats().Status429, 7)
 		y.ResetStats()
 		time.Sleep(10 * time.Minute)
-		// 2 grows to 5 in 30 s, which is one too many.
-		require.LessOrEqual(t, y.Stats().Status429, 21)
+		// 2 grows to 5 in 30 s, which is one too many; now and then another call is sent
+		// before that is known.
+		require.LessOrEqual(t, y.Stats().Status429, 2*21)
 		require.GreaterOrEqual(t, y.Stats().Total, 10*60*2*3, "three calls of 500 ms at a time, most of the time")
 
 		y.SetLimits(0, 75)
