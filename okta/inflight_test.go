@@ -2,6 +2,7 @@ package okta
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -72,6 +73,28 @@ func TestTheCapIsAtLeastOne(t *testing.T) {
 	l.requireCap(0)
 }
 
+// The cap of trouble that is over does not come back with the next one.
+func TestACapThatHasGone(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.answer(l.send(), left(600, 600, time.Hour))
+	var calls []*ticket
+	for range 20 {
+		calls = append(calls, l.send())
+	}
+	l.tooMany(calls[0])
+	l.requireCap(10)
+	for _, call := range calls[1:17] {
+		l.answer(call, left(600, 590, time.Hour))
+	}
+	last := l.send()
+	l.local.Add(10 * time.Minute) // it goes, though nobody looks
+	l.tooMany(last)
+	l.requireCap(2) // of 4
+	l.local.Add(20 * time.Second)
+	l.requireCap(0)
+}
+
 // A call waits for a slot: until one is free, its context ends or it has waited long.
 func TestACallWaitsForASlot(t *testing.T) {
 	t.Parallel()
@@ -109,6 +132,44 @@ func TestACallWaitsForASlot(t *testing.T) {
 		require.Equal(t, maxSlotHold, time.Since(began))
 		require.NotNil(t, d)
 		require.Contains(t, d.reason(), "not sent: the 1 calls in flight, as many as Okta takes at present, do not end, wait 1s")
+	})
+}
+
+// The error of a call for which no slot became free says so.
+func TestNoSlotIsAConcurrencyError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Options{BaseURL: "https://contoso.okta.com", Token: "token"})
+		require.NoError(t, err)
+		r := request{endpoint: groupsEndpoint}
+		first, err := c.admit(t.Context(), r)
+		require.NoError(t, err)
+		first.observe(http.StatusTooManyRequests, crowded, time.Now())
+		_, err = c.admit(t.Context(), r)
+		requireKind(t, err, RetryLater)
+		limited, ok := errors.AsType[*RateLimitError](err)
+		require.True(t, ok)
+		require.True(t, limited.Concurrency)
+		first.done()
+	})
+}
+
+// The headers of an answer decide about those who wait, not the end of its body.
+func TestACallIsHeldUntilTheHeaders(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimits()
+		key := bucketKey{1, "b"}
+		first, _, _ := l.admit(t.Context(), key, 0)
+		began := time.Now()
+		time.AfterFunc(100*time.Millisecond, func() {
+			first.observe(http.StatusOK, Rate{Limit: 3, Remaining: 1, Reset: began.Add(30 * time.Second), Known: true}, time.Now())
+		})
+		second, _, _ := l.admit(t.Context(), key, 0)
+		require.NotNil(t, second)
+		require.Equal(t, 100*time.Millisecond, time.Since(began))
+		first.done()
+		second.done()
 	})
 }
 

@@ -172,6 +172,40 @@ func TestLostCallsCount(t *testing.T) {
 	}
 }
 
+// An answer that arrives late takes back nothing of what a newer one has told.
+func TestALostCallIsToldOnce(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.answer(l.send(), left(600, 5, 30*time.Second))
+	early := l.send()
+	l.send().done()
+	l.answer(l.send(), left(600, 2, 30*time.Second)) // it contains the lost one
+	l.answer(early, left(600, 4, 30*time.Second))
+	l.send()
+	l.send()
+	l.held()
+}
+
+// Whether Okta counts a call that it refuses for the calls at one time is not known: it
+// counts until a later answer tells.
+func TestAConcurrency429Counts(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.answer(l.send(), left(600, 1, 30*time.Second))
+	l.tooMany(l.send())
+	require.Equal(t, 31*time.Second, l.refused())
+}
+
+// An answer that took longer than its window has the next call wait for nothing.
+func TestAnAnswerSlowerThanItsWindow(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	slow := l.send()
+	l.local.Add(40 * time.Second)
+	l.answer(slow, left(600, 0, 30*time.Second))
+	l.send()
+}
+
 // Without the headers nothing is known and calls flow.
 func TestNoHeaders(t *testing.T) {
 	t.Parallel()
@@ -224,6 +258,27 @@ func TestTokensHaveBucketsOfTheirOwn(t *testing.T) {
 	l.answer(other, left(600, 300, 50*time.Second))
 	l.refused()
 	require.Equal(t, []Rate{left(300, 0, 30*time.Second)}, l.Snapshot())
+}
+
+// Clients share a bucket when they have the same token, and only then.
+func TestClientsOfOneToken(t *testing.T) {
+	t.Parallel()
+	limits := NewLimits()
+	with := func(token string) *Client {
+		c, err := New(Options{BaseURL: "https://contoso.okta.com", Token: token, Limits: limits})
+		require.NoError(t, err)
+		return c
+	}
+	r := request{endpoint: groupsEndpoint}
+	call, err := with("one").admit(t.Context(), r)
+	require.NoError(t, err)
+	call.observe(http.StatusOK, left(600, 0, 30*time.Second), noon)
+	call.done()
+	_, err = with("one").admit(t.Context(), r)
+	requireKind(t, err, RetryLater)
+	call, err = with("other").admit(t.Context(), r)
+	require.NoError(t, err)
+	call.done()
 }
 
 // A bucket that is used up is not asked again before its reset, on the org's clock.
