@@ -218,10 +218,15 @@ func TestALongRateLimitWaitLeavesTheWorker(t *testing.T) {
 				return limited
 			})
 			r, err := do[activities.WalkResult](b, b.acts.ReadUsers, activities.WalkInput{Fence: begun.Fence, Plan: begun.Plan, MaxPages: 5})
+			answered := time.Now()
 			require.NoError(t, err)
 			require.Equal(t, 1, r.Waits)
 			require.Equal(t, !tc.long, r.Done)
 			require.Equal(t, tc.long, r.Wait > 30*time.Second, r.Wait)
+			var held *mesh.LeaseHeldError
+			_, err = b.store.Begin(t.Context(), mesh.BeginRun{Connector: "contoso", RunID: "another", LeaseTTL: time.Minute})
+			require.ErrorAs(t, err, &held)
+			require.Equal(t, tc.long, held.Until.After(answered.Add(30*time.Second+activities.DefaultLeaseTTL)), "the lease outlives the wait")
 			run, err := b.store.Run(t.Context(), begun.Fence.RunID)
 			require.NoError(t, err)
 			require.Equal(t, 1, run.RateLimitWaits)

@@ -27,7 +27,7 @@ func TestAStuckListWhoseGroupIsDeleted(t *testing.T) {
 			require.NoError(t, err)
 			groups, err := do[activities.WalkResult](b, b.acts.ReadGroups, in)
 			require.NoError(t, err)
-			small, gone := 0, 0
+			large, small, gone := 0, 0, 0
 			b.sim.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
 				w.Header().Set("Content-Type", "application/json")
@@ -35,6 +35,7 @@ func TestAStuckListWhoseGroupIsDeleted(t *testing.T) {
 				case strings.HasPrefix(r.URL.Path, "/api/v1/users"):
 					return false
 				case limit == 1000 && r.URL.Query().Has("after"):
+					large++
 					w.WriteHeader(http.StatusInternalServerError)
 					_, _ = w.Write([]byte(`{"errorCode":"E0000009","errorSummary":"Internal Server Error","errorLink":"E0000009","errorId":"oae1","errorCauses":[]}`))
 					return true
@@ -54,6 +55,7 @@ func TestAStuckListWhoseGroupIsDeleted(t *testing.T) {
 				r, err := do[activities.MembersResult](b, b.acts.ReadMembers, members)
 				done = err == nil && r.Done
 			}
+			require.Equal(t, 2, large, "tries before the pages get smaller")
 			require.Equal(t, pages, small)
 			require.Equal(t, 1, gone)
 			_, err = b.finish(begun, users.Mark, groups.Mark) // it is looked up, and gone there, too
