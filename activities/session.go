@@ -130,10 +130,7 @@ func (a *Activities) secret(ctx context.Context, def *connector.Definition) (sec
 	}
 	v, err := a.secrets.Resolve(ctx, ref)
 	if err != nil {
-		if ctx.Err() != nil {
-			return none, err
-		}
-		return none, permanentf(ErrSecret, "connector %q: %v", def.Name, err)
+		return none, secretError(ctx, def.Name, err)
 	}
 	return v, nil
 }
@@ -159,6 +156,19 @@ func (s *session) secretReplaced(ctx context.Context) bool {
 func badSecret(def *connector.Definition, err error) error {
 	return permanentf(ErrDefinition, "connector %q, with the secret %s: %v; store it again with `starter secret set %s`",
 		def.Name, def.Auth.Secret(), err, def.Auth.Secret())
+}
+
+// secretError types the error of a secret that could not be had. One that may pass, such
+// as a sealed vault or a database under repair, is waited for: the run goes on by itself.
+func secretError(ctx context.Context, connector string, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	err = fmt.Errorf("connector %q: %w", connector, err)
+	if asked, later := secrets.RetryLater(err); later {
+		return retry(err, int(activity.GetInfo(ctx).Attempt), asked)
+	}
+	return permanent(ErrSecret, err.Error())
 }
 
 // revisionOf is a digest of what a run reads by. A rotated secret reference does not

@@ -26,6 +26,16 @@ func (s *SQLite) GetSecret(ctx context.Context, ref string) (sealed []byte, err 
 	return sealed, err
 }
 
+// ResealSecret implements [Secrets].
+func (s *SQLite) ResealSecret(ctx context.Context, ref string, before, after []byte) (done bool, err error) {
+	err = s.write(ctx, func(t *tx) error {
+		n, err := t.exec(ctx, `UPDATE im_secrets SET sealed = ? WHERE ref = ? AND sealed = ?`, after, ref, before)
+		done = n > 0
+		return err
+	})
+	return done, err
+}
+
 // ListSecrets implements [Secrets]; the result is sorted by reference.
 func (s *SQLite) ListSecrets(ctx context.Context) ([]Secret, error) {
 	return collect(ctx, s.reader, func(rows *sql.Rows) (Secret, error) {

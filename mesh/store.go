@@ -389,12 +389,15 @@ type Operator interface {
 	DropShadow(ctx context.Context, name string) error
 }
 
-// Secrets is the im_secrets table: sealed values by reference. It satisfies the
-// table interface of package secrets.
+// Secrets is the im_secrets table: sealed values by reference, for package secrets.
 type Secrets interface {
 	PutSecret(ctx context.Context, ref string, sealed []byte) error
 	// GetSecret returns a [*NotFoundError] for an unknown reference.
 	GetSecret(ctx context.Context, ref string) (sealed []byte, err error)
+	// ResealSecret replaces before by after and keeps the row's times: the secret is the
+	// same, under another key. It says whether before was still there; if not, it
+	// changes nothing.
+	ResealSecret(ctx context.Context, ref string, before, after []byte) (bool, error)
 	ListSecrets(ctx context.Context) ([]Secret, error)
 	DeleteSecret(ctx context.Context, ref string) error
 }

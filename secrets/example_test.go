@@ -19,7 +19,7 @@ func ExampleTableStore() {
 	defer func() { _ = os.RemoveAll(dir) }()
 
 	table := &memory{rows: map[string][]byte{}} // in the product: the mesh store
-	store := secrets.NewTableStore(table, secrets.OpenKeys(filepath.Join(dir, "state", "key.json")))
+	store := secrets.NewTableStore(table, secrets.OpenKeys(secrets.KeyFile(filepath.Join(dir, "state", "key.json"))))
 
 	ref, err := secrets.ParseRef("secret://okta/contoso/apitoken")
 	if err != nil {

@@ -2,14 +2,9 @@ package secrets
 
 import (
 	"bytes"
-	"crypto/rand"
+	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -17,151 +12,165 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// Keys is the key file: a Tink keyset as JSON, in the clear, protected by its mode
-// 0600 and by living outside the database. A copy of the database alone opens
+// Keys is the key of a [TableStore]: a Tink keyset as JSON, in the clear, protected by
+// the [KeyStore] and by lying outside the database. A copy of the database alone opens
 // nothing.
 //
-// The file is read for each use, so that a worker sees a key that another process
-// made or restored, and holds no key longer than it needs it.
-type Keys struct{ path string }
+// The store is read for each use, so that a worker sees a key that another process
+// made, replaced or restored, and holds no key longer than it needs it.
+type Keys struct{ store KeyStore }
 
-// maxKeyFile bounds what is read; a keyset of one key has some 300 bytes.
-const maxKeyFile = 1 << 20
+// KeyStore keeps the text of one keyset. All errors are [*KeyError].
+type KeyStore interface {
+	// String says what it is and where, such as "key file /var/lib/…/secrets.key".
+	String() string
+	// Read returns a copy of the text. Without one the error wraps fs.ErrNotExist.
+	Read() ([]byte, error)
+	// Create stores the first text, and never replaces another: then the error wraps
+	// fs.ErrExist.
+	Create(text []byte) error
+	// Replace stores text in the place of what is there, in one step. A store that
+	// this program cannot change returns an error that wraps errors.ErrUnsupported.
+	Replace(text []byte) error
+	// Lock keeps other processes from changing the store, until unlock is called or
+	// this process ends. It waits for its turn until ctx ends. Reading needs no lock.
+	Lock(ctx context.Context) (unlock func(), err error)
+}
 
-// OpenKeys names the key file. Nothing is read or created yet: the first
-// [TableStore.Set] makes the file, and its folder, when there is none.
-func OpenKeys(path string) *Keys { return &Keys{path: path} }
+// maxKeyset bounds what is read; a keyset of one key has some 300 bytes.
+const maxKeyset = 1 << 20
 
-// Path returns the name of the key file.
-func (k *Keys) Path() string { return k.path }
+// OpenKeys returns the keyset in store. Nothing is read or created yet: the first
+// [TableStore.Set] makes the key when there is none.
+func OpenKeys(store KeyStore) *Keys { return &Keys{store: store} }
 
-// load reads the key. Without a file the error is a [*KeyFileError] that wraps
+// String says what keeps the key, and where.
+func (k *Keys) String() string { return k.store.String() }
+
+// Exists says whether there is a key. One that cannot be read exists.
+func (k *Keys) Exists() bool {
+	text, err := k.store.Read()
+	clear(text)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// opened is a keyset in memory: its first key seals, all of them open.
+type opened struct {
+	handle *keyset.Handle
+	tink.AEAD
+}
+
+// load reads the keyset. Without one the error is a [*KeyError] that wraps
 // fs.ErrNotExist.
-func (k *Keys) load() (tink.AEAD, error) {
-	text, err := k.read()
+func (k *Keys) load() (*opened, error) {
+	text, err := k.store.Read()
 	if err != nil {
 		return nil, err
 	}
 	defer clear(text)
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(text)))
 	if err != nil { // not wrapped: it may quote the text
-		return nil, k.fail("is damaged: it is no Tink keyset; restore it from a backup, or remove it and store the secrets again", nil)
+		return nil, k.fail("is damaged: it is no Tink keyset; restore it from a backup, or remove it and store the secrets again")
 	}
+	return k.open(handle)
+}
+
+func (k *Keys) open(handle *keyset.Handle) (*opened, error) {
 	primitive, err := aead.New(handle)
 	if err != nil {
-		return nil, k.fail("holds a key of the wrong kind; restore it from a backup, or remove it and store the secrets again", nil)
+		return nil, k.fail("holds a key of the wrong kind; restore it from a backup, or remove it and store the secrets again")
 	}
-	return primitive, nil
+	return &opened{handle: handle, AEAD: primitive}, nil
 }
 
-func (k *Keys) read() ([]byte, error) {
-	f, err := os.Open(k.path)
-	if err != nil {
-		return nil, k.fail("cannot be opened", err)
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, k.fail("cannot be examined", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, k.fail("is no regular file", nil)
-	}
-	// Windows has no such mode bits; there the folder's access list protects the file.
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, k.fail(fmt.Sprintf("is open to other users (mode %04o); run: chmod 600 %s", mode, k.path), nil)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
-	if err != nil {
-		return nil, k.fail("cannot be read", err)
-	}
-	return text, nil
-}
-
-// create reads the key and makes it first when there is none. Of several processes
-// that do so at once, one wins and all use its key: a complete file appears under
-// the name in one step, and never replaces another.
-func (k *Keys) create() (tink.AEAD, error) {
+// create reads the keyset and makes it first when there is none. Of several processes
+// that do so at once, one wins and all use its key.
+func (k *Keys) create() (*opened, error) {
 	key, err := k.load()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	if err := os.MkdirAll(filepath.Dir(k.path), 0o700); err != nil {
-		return nil, k.fail("cannot be made, because its folder cannot", err)
-	}
-	text, err := newKeyset()
+	fresh, err := k.fresh()
 	if err != nil {
-		return nil, k.fail("cannot be made", err)
+		return nil, err
+	}
+	text, err := fresh.text()
+	if err != nil {
+		return nil, err
 	}
 	defer clear(text)
-	if err := k.publish(text); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, k.fail("cannot be made", err)
+	if err := k.store.Create(text); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
 	}
 	return k.load()
 }
 
-// publish writes text beside the key file and links it to its name, which fails
-// with fs.ErrExist when another process was faster.
-func (k *Keys) publish(text []byte) (err error) {
-	temp := k.path + ".new-" + rand.Text()
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// fresh makes a keyset of one new key.
+func (k *Keys) fresh() (*opened, error) {
+	handle, err := keyset.NewHandle(template())
+	if err != nil {
+		return nil, &KeyError{Key: k.String(), Message: "cannot be made", Err: err}
+	}
+	return k.open(handle)
+}
+
+// template is XChaCha20-Poly1305: its nonces are long enough to be random for ever.
+var template = aead.XChaCha20Poly1305KeyTemplate
+
+// replace stores a keyset in the place of the present one.
+func (k *Keys) replace(o *opened) error {
+	text, err := o.text()
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if e := os.Remove(temp); err == nil {
-			err = e
-		}
-	}()
-	_, err = f.Write(text)
+	defer clear(text)
+	return k.store.Replace(text)
+}
+
+// rotated is the keyset with a new key that seals; the old ones still open.
+func (k *Keys) rotated(o *opened) (*opened, error) {
+	m := keyset.NewManagerFromHandle(o.handle)
+	id, err := m.Add(template())
 	if err == nil {
-		err = f.Sync()
+		err = m.SetPrimary(id)
 	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Link(temp, k.path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(k.path))
+	return k.changed(m, err)
 }
 
-// syncFolder makes the new name durable before a secret that needs the key is
-// stored. Windows cannot sync a folder and does not need it.
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
+// pruned is the keyset with the sealing key alone.
+func (k *Keys) pruned(o *opened) (*opened, error) {
+	m := keyset.NewManagerFromHandle(o.handle)
+	info := o.handle.KeysetInfo()
+	for _, key := range info.GetKeyInfo() {
+		if id := key.GetKeyId(); id != info.GetPrimaryKeyId() {
+			if err := m.Delete(id); err != nil {
+				return k.changed(nil, err)
+			}
+		}
 	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if e := d.Close(); err == nil {
-		err = e
-	}
-	return err
+	return k.changed(m, nil)
 }
 
-func newKeyset() ([]byte, error) {
-	// XChaCha20-Poly1305: its nonces are long enough to be random for ever.
-	handle, err := keyset.NewHandle(aead.XChaCha20Poly1305KeyTemplate())
-	if err != nil {
-		return nil, err
+func (k *Keys) changed(m *keyset.Manager, err error) (*opened, error) {
+	if err == nil {
+		var handle *keyset.Handle
+		if handle, err = m.Handle(); err == nil {
+			return k.open(handle)
+		}
 	}
+	return nil, &KeyError{Key: k.String(), Message: "cannot be rotated", Err: err}
+}
+
+// size is the number of keys.
+func (o *opened) size() int { return o.handle.Len() }
+
+// text is the keyset as the store keeps it; the caller clears it.
+func (o *opened) text() ([]byte, error) {
 	var b bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&b)); err != nil {
+	if err := insecurecleartextkeyset.Write(o.handle, keyset.NewJSONWriter(&b)); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
 }
 
-func (k *Keys) fail(message string, err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pathErr.Err // the path is named already
-	}
-	return &KeyFileError{Path: k.path, Message: message, Err: err}
-}
+func (k *Keys) fail(message string) error { return &KeyError{Key: k.String(), Message: message} }

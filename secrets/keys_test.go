@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	var start [1]byte
 	_, _ = os.Stdin.Read(start[:])
 	table := &memory{rows: map[string][]byte{}}
-	store := secrets.NewTableStore(table, secrets.OpenKeys(path))
+	store := secrets.NewTableStore(table, secrets.OpenKeys(secrets.KeyFile(path)))
 	if err := store.Set(context.Background(), tokenRef, []byte(canary)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -48,14 +48,15 @@ func requireOneKey(t *testing.T, path string, rows [][]byte) {
 	t.Helper()
 	for _, row := range rows {
 		table := &memory{rows: map[string][]byte{string(tokenRef): row}}
-		v, err := secrets.NewTableStore(table, secrets.OpenKeys(path)).Resolve(t.Context(), tokenRef)
+		v, err := secrets.NewTableStore(table, secrets.OpenKeys(secrets.KeyFile(path))).Resolve(t.Context(), tokenRef)
 		require.NoError(t, err)
 		require.Equal(t, canary, v.Reveal())
 	}
 	entries, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
-	require.Len(t, entries, 1, "only the key file is left: %v", entries)
+	require.Len(t, entries, 2, "only the key file and its lock are left: %v", entries)
 	require.Equal(t, filepath.Base(path), entries[0].Name())
+	require.Equal(t, filepath.Base(path)+".lock", entries[1].Name())
 }
 
 func TestProcessesMakeOneKey(t *testing.T) {
@@ -93,7 +94,7 @@ func TestGoroutinesMakeOneKey(t *testing.T) {
 	for i := range rows {
 		wg.Go(func() {
 			table := &memory{rows: map[string][]byte{}}
-			store := secrets.NewTableStore(table, secrets.OpenKeys(path))
+			store := secrets.NewTableStore(table, secrets.OpenKeys(secrets.KeyFile(path)))
 			<-start
 			if err := store.Set(t.Context(), tokenRef, []byte(canary)); err != nil {
 				t.Error(err)
@@ -109,8 +110,9 @@ func TestGoroutinesMakeOneKey(t *testing.T) {
 func TestKeyFileIsMadeLazilyAndPrivate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state", "key.json")
-	keys := secrets.OpenKeys(path)
-	require.Equal(t, path, keys.Path())
+	keys := secrets.OpenKeys(secrets.KeyFile(path))
+	require.Equal(t, "key file "+path, keys.String())
+	require.False(t, keys.Exists())
 	table := &memory{rows: map[string][]byte{}}
 	store := secrets.NewTableStore(table, keys)
 	require.Error(t, second(store.Resolve(t.Context(), tokenRef)))
@@ -148,7 +150,7 @@ func TestKeyFileOpenToOthers(t *testing.T) {
 		for _, err := range []error{
 			second(store.Resolve(t.Context(), tokenRef)), store.Set(t.Context(), tokenRef, []byte(canary)),
 		} {
-			var e *secrets.KeyFileError
+			var e *secrets.KeyError
 			require.ErrorAs(t, err, &e)
 			require.EqualError(t, err, fmt.Sprintf("key file %s is open to other users (mode %04o); run: chmod 600 %s", path, open, path))
 		}
@@ -167,7 +169,7 @@ func TestLostAndWrongKey(t *testing.T) {
 	require.NoError(t, os.Rename(path, saved))
 	err := second(store.Resolve(t.Context(), tokenRef))
 	requireSealed(t, err, path, true)
-	require.ErrorContains(t, err, "does not exist; restore the file")
+	require.ErrorContains(t, err, "does not exist; restore it")
 	require.NoFileExists(t, path, "a read makes no key")
 
 	require.NoError(t, store.Set(t.Context(), otherRef, []byte(canary)))
@@ -193,9 +195,9 @@ func TestDamagedKeyFile(t *testing.T) {
 		for _, err := range []error{
 			second(store.Resolve(t.Context(), tokenRef)), store.Set(t.Context(), tokenRef, []byte(canary)),
 		} {
-			var e *secrets.KeyFileError
+			var e *secrets.KeyError
 			require.ErrorAs(t, err, &e, name)
-			require.Equal(t, path, e.Path)
+			require.Equal(t, "key file "+path, e.Key)
 			require.ErrorContains(t, err, "restore it from a backup", name)
 		}
 		got, err := os.ReadFile(path)
@@ -214,9 +216,9 @@ func TestKeyFileThatCannotBe(t *testing.T) {
 		filepath.Join(file, "key.json"): "key file " + filepath.Join(file, "key.json") + " cannot be opened: ",
 		dir + "/x\x00y":                 "cannot be opened",
 	} {
-		store := secrets.NewTableStore(&memory{rows: map[string][]byte{}}, secrets.OpenKeys(path))
+		store := secrets.NewTableStore(&memory{rows: map[string][]byte{}}, secrets.OpenKeys(secrets.KeyFile(path)))
 		err := store.Set(t.Context(), tokenRef, []byte(canary))
-		var e *secrets.KeyFileError
+		var e *secrets.KeyError
 		require.ErrorAs(t, err, &e)
 		require.ErrorContains(t, err, want)
 	}

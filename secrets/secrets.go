@@ -2,149 +2,106 @@
 // the secrets they name (runbook, Step 2).
 //
 // A connector's definition holds references only. An activity resolves one when it
-// needs the token, and drops the [Value] afterwards. The first backend is
-// [TableStore]: the im_secrets table, each row sealed with a key that is kept
-// outside the database ([Keys]). Further backends implement [Resolver].
+// needs the token, and drops the [Value] afterwards. Where the secret lies is the
+// choice of the configuration and not of the reference, so that a move from one
+// backend to another changes no connector: [TableStore], the im_secrets table, is
+// the default; [Env] and [Files] read what Docker and Kubernetes hand to a process;
+// the packages vault and azure below this one read HashiCorp Vault and Azure Key
+// Vault. Each maps a reference to one place of its own, and no two references to
+// the same.
 package secrets
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"unicode"
-	"unicode/utf8"
+	"time"
 )
 
 // MaxValueLen is the largest secret, in bytes.
 const MaxValueLen = 64 << 10
 
-// backendTable names the table in messages.
-const backendTable = "im_secrets table"
+// RotateAfter is how long a token should be used (runbook, Step 1).
+const RotateAfter = 90 * 24 * time.Hour
 
-// Resolver finds the secret behind a reference. An unknown reference is a
-// [*MissingError].
+// Resolver finds the secret behind a reference. An unknown reference is an [*Error]
+// of kind [Missing]; [RetryLater] tells which errors may pass. Every call reads the
+// secret anew: one that was replaced is seen by the next call.
 type Resolver interface {
 	Resolve(ctx context.Context, ref Ref) (Value, error)
 }
 
-// Table keeps sealed values by reference; the mesh store is one. GetSecret and
-// DeleteSecret report an unknown reference with an error for which
-// errors.Is(err, fs.ErrNotExist) holds.
-type Table interface {
-	PutSecret(ctx context.Context, ref string, sealed []byte) error
-	GetSecret(ctx context.Context, ref string) (sealed []byte, err error)
-	DeleteSecret(ctx context.Context, ref string) error
+// Backend is one place where secrets are kept. All methods are safe for concurrent
+// use. A call that reaches over a network ends within [CallTimeout].
+type Backend interface {
+	Resolver
+	// Where says where the secret of ref lies, or would lie. It asks nobody. A
+	// reference that the backend cannot name is an [*Error] of kind [Misconfigured].
+	Where(ref Ref) (Place, error)
+	// Stat says what the backend knows of a secret, and fails as Resolve does when it
+	// cannot be used.
+	Stat(ctx context.Context, ref Ref) (Info, error)
+	// HowToStore is advice: how to put the secret of ref there, without the value
+	// appearing on a command line.
+	HowToStore(ref Ref) string
+	// Close gives back what the backend holds, such as a login. It is not used afterwards.
+	Close() error
 }
 
-// TableStore keeps secrets in a [Table], sealed with a key of [Keys]. It is safe
-// for concurrent use as far as its table is.
-type TableStore struct {
-	table Table
-	keys  *Keys
+// Writer is a [Backend] in which this program may store secrets.
+type Writer interface {
+	Backend
+	// Set stores value under ref and replaces what was there.
+	Set(ctx context.Context, ref Ref, value []byte) error
+	// Delete removes the secret under ref; an [*Error] of kind [Missing] when there is none.
+	Delete(ctx context.Context, ref Ref) error
 }
 
-var _ Resolver = (*TableStore)(nil)
+// CallTimeout bounds a call to a backend over the network, logins included. It is
+// shorter than the heartbeat time-out of the activity that waits for it.
+const CallTimeout = 10 * time.Second
 
-// NewTableStore returns the store that seals the rows of t with k. It touches
-// neither before the first call.
-func NewTableStore(t Table, k *Keys) *TableStore { return &TableStore{table: t, keys: k} }
+// The names of the backends, as the configuration spells them.
+const (
+	BackendTable = "table"
+	BackendEnv   = "env"
+	BackendFiles = "files"
+	BackendVault = "vault"
+	BackendAzure = "azure"
+)
 
-// Set stores value under ref and replaces what was there; the first Set makes the
-// key. One trailing newline is trimmed, because an echo or an editor puts it
-// there. A value that is empty, larger than [MaxValueLen], or holds line breaks or
-// other control characters is a [*ValueError].
-func (s *TableStore) Set(ctx context.Context, ref Ref, value []byte) error {
-	ref, err := ParseRef(string(ref))
-	if err != nil {
-		return err
-	}
-	value = trimNewline(value)
-	if message := checkValue(value); message != "" {
-		return &ValueError{Ref: ref, Message: message}
-	}
-	key, err := s.keys.create()
-	if err != nil {
-		return err
-	}
-	sealed, err := key.Encrypt(value, []byte(ref))
-	if err != nil {
-		return fmt.Errorf("secret %s cannot be sealed: %w", ref, err)
-	}
-	if err := s.table.PutSecret(ctx, string(ref), sealed); err != nil {
-		return fmt.Errorf("secret %s cannot be stored in the %s: %w", ref, backendTable, err)
-	}
-	return nil
+// Place is where a secret lies. It holds nothing secret. The zero value is no place.
+type Place struct {
+	Backend string `json:"backend"`          // one of BackendTable, BackendEnv, …
+	Name    string `json:"-"`                // of the backend, in messages
+	Server  string `json:"server,omitempty"` // its address; "" for one on this machine
+	Path    string `json:"path,omitempty"`   // inside the backend; "" when it is the reference itself
 }
 
-// Resolve returns the secret under ref: a [*MissingError] when there is none, a
-// [*SealError] when it does not open, a [*KeyFileError] when the key cannot be used.
-func (s *TableStore) Resolve(ctx context.Context, ref Ref) (Value, error) {
-	ref, err := ParseRef(string(ref))
-	if err != nil {
-		return Value{}, err
+// String is the place in words, such as
+// "Vault at https://vault.contoso.com:8200, secret/data/okta/contoso/apitoken".
+func (p Place) String() string {
+	s := p.Name
+	if p.Server != "" {
+		s += " at " + p.Server
 	}
-	sealed, err := s.table.GetSecret(ctx, string(ref))
-	if err != nil {
-		return Value{}, tableError(ref, "read from", err)
+	if p.Path != "" {
+		s += ", " + p.Path
 	}
-	key, err := s.keys.load()
-	if errors.Is(err, fs.ErrNotExist) {
-		return Value{}, &SealError{Ref: ref, Backend: backendTable, KeyFile: s.keys.path, KeyMissing: true}
-	}
-	if err != nil {
-		return Value{}, err
-	}
-	plain, err := key.Decrypt(sealed, []byte(ref))
-	if err != nil {
-		return Value{}, &SealError{Ref: ref, Backend: backendTable, KeyFile: s.keys.path}
-	}
-	defer clear(plain)
-	return NewValue(plain), nil
+	return s
 }
 
-// Delete removes the secret under ref; a [*MissingError] when there is none.
-func (s *TableStore) Delete(ctx context.Context, ref Ref) error {
-	ref, err := ParseRef(string(ref))
-	if err != nil {
-		return err
-	}
-	if err := s.table.DeleteSecret(ctx, string(ref)); err != nil {
-		return tableError(ref, "deleted from", err)
-	}
-	return nil
+// Info is what a backend knows of a secret without its value. A field that the
+// backend does not know is zero.
+type Info struct {
+	Version string    // of the value, as the backend counts
+	Created time.Time // the secret
+	Updated time.Time // its current value
 }
 
-func tableError(ref Ref, verb string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return &MissingError{Ref: ref, Backend: backendTable}
+// Age is how long the current value has been there; ok is false when the backend does
+// not know.
+func (i Info) Age(now time.Time) (age time.Duration, ok bool) {
+	if i.Updated.IsZero() {
+		return 0, false
 	}
-	return fmt.Errorf("secret %s cannot be %s the %s: %w", ref, verb, backendTable, err)
-}
-
-func trimNewline(b []byte) []byte {
-	if cut, ok := bytes.CutSuffix(b, []byte("\n")); ok {
-		return bytes.TrimSuffix(cut, []byte("\r"))
-	}
-	return b
-}
-
-// checkValue says what is wrong with a value, "" when nothing is.
-func checkValue(b []byte) string {
-	switch {
-	case len(b) == 0:
-		return "is empty; give the secret on standard input"
-	case len(b) > MaxValueLen:
-		return "is larger than 64 KiB"
-	case !utf8.Valid(b):
-		return "is not UTF-8 text"
-	case bytes.ContainsAny(b, "\r\n"):
-		return "holds a line break; give one line"
-	case bytes.ContainsFunc(b, unicode.IsControl):
-		return "holds a control character; paste the secret without formatting"
-	case len(bytes.TrimSpace(b)) == 0:
-		return "is blank; give the secret on standard input"
-	}
-	return ""
+	return max(now.Sub(i.Updated), 0), true
 }

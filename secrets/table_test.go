@@ -25,9 +25,6 @@ const (
 	canary = "00Canary-token_VALUE.1234567890abcdefghijkl"
 )
 
-// The mesh store is a Table.
-var _ secrets.Table = mesh.Secrets(nil)
-
 // memory is a Table in memory that can fail.
 type memory struct {
 	mu   sync.Mutex
@@ -57,6 +54,26 @@ func (m *memory) GetSecret(_ context.Context, ref string) ([]byte, error) {
 	return bytes.Clone(sealed), nil
 }
 
+func (m *memory) ResealSecret(_ context.Context, ref string, before, after []byte) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil || !bytes.Equal(m.rows[ref], before) {
+		return false, m.err
+	}
+	m.rows[ref] = bytes.Clone(after)
+	return true, nil
+}
+
+func (m *memory) SecretRows(context.Context) ([]secrets.Row, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rows := make([]secrets.Row, 0, len(m.rows))
+	for _, ref := range slices.Sorted(maps.Keys(m.rows)) {
+		rows = append(rows, secrets.Row{Ref: ref})
+	}
+	return rows, m.err
+}
+
 func (m *memory) DeleteSecret(ctx context.Context, ref string) error {
 	if _, err := m.GetSecret(ctx, ref); err != nil {
 		return err
@@ -71,7 +88,7 @@ func setup(t *testing.T) (*secrets.TableStore, *memory, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state", "key.json")
 	table := &memory{rows: map[string][]byte{}}
-	return secrets.NewTableStore(table, secrets.OpenKeys(path)), table, path
+	return secrets.NewTableStore(table, secrets.OpenKeys(secrets.KeyFile(path))), table, path
 }
 
 func TestSetResolveDelete(t *testing.T) {
@@ -90,8 +107,7 @@ func TestSetResolveDelete(t *testing.T) {
 
 	require.NoError(t, store.Delete(t.Context(), tokenRef))
 	for _, err := range []error{store.Delete(t.Context(), tokenRef), second(store.Resolve(t.Context(), tokenRef))} {
-		var missing *secrets.MissingError
-		require.ErrorAs(t, err, &missing)
+		require.True(t, secrets.IsMissing(err))
 		require.EqualError(t, err, "secret secret://okta/contoso/apitoken is not in the im_secrets table; "+
 			"store it with: starter secret set secret://okta/contoso/apitoken")
 	}
@@ -213,12 +229,14 @@ func TestTableErrors(t *testing.T) {
 	require.NoError(t, store.Set(t.Context(), tokenRef, []byte(canary)))
 	table.err = errors.New("disk on fire")
 	for verb, err := range map[string]error{
-		"stored in":    store.Set(t.Context(), tokenRef, []byte(canary)),
-		"read from":    second(store.Resolve(t.Context(), tokenRef)),
-		"deleted from": store.Delete(t.Context(), tokenRef),
+		"stored":  store.Set(t.Context(), tokenRef, []byte(canary)),
+		"read":    second(store.Resolve(t.Context(), tokenRef)),
+		"deleted": store.Delete(t.Context(), tokenRef),
 	} {
 		require.ErrorIs(t, err, table.err)
-		require.ErrorContains(t, err, "secret://okta/contoso/apitoken cannot be "+verb+" the im_secrets table: disk on fire")
+		require.ErrorContains(t, err, "secret://okta/contoso/apitoken in the im_secrets table cannot be "+verb+": disk on fire")
+		_, later := secrets.RetryLater(err)
+		require.True(t, later)
 		require.NotErrorIs(t, err, fs.ErrNotExist)
 		require.NotContains(t, err.Error(), canary)
 	}

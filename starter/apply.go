@@ -119,7 +119,7 @@ func (c *cli) applyConnector(ctx context.Context, store mesh.Store, text []byte,
 			result = "created"
 		}
 	}
-	if err := c.noteMissingSecret(ctx, store, def); err != nil {
+	if err := c.noteMissingSecrets(ctx, store, next.AuthJSON); err != nil {
 		return err
 	}
 	if f == asJSON {
@@ -170,15 +170,4 @@ func sameJSON(a, b json.RawMessage) bool {
 		return false
 	}
 	return bytes.Equal(x.Bytes(), y.Bytes())
-}
-
-// noteMissingSecret reminds the operator of a secret that is not stored yet.
-func (c *cli) noteMissingSecret(ctx context.Context, store mesh.Store, def *connector.Definition) error {
-	ref := def.Auth.Secret()
-	_, err := store.GetSecret(ctx, ref)
-	if _, missing := errors.AsType[*mesh.NotFoundError](err); missing {
-		c.notef("note: %s is not stored yet; store it with: starter secret set %s", ref, ref)
-		return nil
-	}
-	return err
 }

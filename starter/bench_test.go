@@ -24,6 +24,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	sdkworkflow "go.temporal.io/sdk/workflow"
 
+	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 	"github.com/identitymesh/okta-connector/workflows"
@@ -46,7 +47,8 @@ type bench struct {
 	temporal *fakeTemporal
 	tty      fakeTerminal
 	now      time.Time
-	hold     *mesh.Hold // of every connector
+	hold     *mesh.Hold      // of every connector
+	backend  secrets.Backend // nil: the table
 	dialErr  error
 	dialed   []string // the namespaces
 	stdin    io.Reader
@@ -84,8 +86,16 @@ func (h holding) Hold(_ context.Context, connector string, sample int) (*mesh.Ho
 	return &shown, nil
 }
 
+// openSecrets is the backend under test.
+func (b *bench) openSecrets(store mesh.Store) secrets.Backend {
+	if b.backend != nil {
+		return b.backend
+	}
+	return b.secrets(store)
+}
+
 func (b *bench) secrets(store mesh.Store) *secrets.TableStore {
-	return secrets.NewTableStore(store, secrets.OpenKeys(filepath.Join(b.dir, "secrets.key")))
+	return secrets.NewTableStore(app.SecretTable(store), secrets.OpenKeys(secrets.KeyFile(filepath.Join(b.dir, "secrets.key"))))
 }
 
 // cli returns a cli that writes into b, whose outputs it empties.
@@ -98,7 +108,7 @@ func (b *bench) cli() *cli {
 		stderr:      &b.err,
 		tty:         b.tty,
 		openStore:   b.openStore,
-		openSecrets: func(s mesh.Store) (secretStore, error) { return b.secrets(s), nil },
+		openSecrets: func(s mesh.Store) (secrets.Backend, error) { return b.openSecrets(s), nil },
 		dial: func(_ context.Context, namespace string) (temporalClient, error) {
 			b.dialed = append(b.dialed, namespace)
 			return b.temporal, b.dialErr

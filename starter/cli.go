@@ -27,7 +27,7 @@ type cli struct {
 	tty    terminal
 
 	openStore   func(ctx context.Context) (mesh.Store, error)
-	openSecrets func(store mesh.Store) (secretStore, error)
+	openSecrets func(store mesh.Store) (secrets.Backend, error)
 	checkKey    func(ctx context.Context, store mesh.Secrets) error // nil: not checked
 	// dial connects to Temporal; an empty namespace means the environment's.
 	dial      func(ctx context.Context, namespace string) (temporalClient, error)
@@ -56,13 +56,6 @@ type temporalClient interface {
 	Close()
 }
 
-// secretStore is the part of package secrets that the commands use. They store and
-// delete values; none reads one.
-type secretStore interface {
-	Set(ctx context.Context, ref secrets.Ref, value []byte) error
-	Delete(ctx context.Context, ref secrets.Ref) error
-}
-
 var _ temporalClient = client.Client(nil)
 
 // newCLI returns the cli of this process.
@@ -73,7 +66,7 @@ func newCLI() *cli {
 		stderr:      os.Stderr,
 		tty:         osTerminal{},
 		openStore:   app.OpenStore,
-		openSecrets: func(s mesh.Store) (secretStore, error) { return app.OpenSecrets(s) },
+		openSecrets: func(s mesh.Store) (secrets.Backend, error) { return app.OpenSecrets(s) },
 		checkKey:    app.CheckKey,
 		dial:        dialTemporal,
 		taskQueue:   app.TaskQueue,
@@ -133,6 +126,21 @@ func (c *cli) withStore(ctx context.Context, f func(mesh.Store) error) error {
 		err = cerr
 	}
 	return err
+}
+
+// withSecrets runs f with the mesh and the secrets' backend open.
+func (c *cli) withSecrets(ctx context.Context, f func(mesh.Store, secrets.Backend) error) error {
+	return c.withStore(ctx, func(store mesh.Store) error {
+		backend, err := c.openSecrets(store)
+		if err != nil {
+			return err
+		}
+		err = f(store, backend)
+		if cerr := backend.Close(); err == nil {
+			err = cerr
+		}
+		return err
+	})
 }
 
 // withTemporal runs f with a client of the namespace, "" meaning the environment's.

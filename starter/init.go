@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/identitymesh/okta-connector/connector"
-	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 )
 
@@ -38,7 +37,8 @@ newline is trimmed; with --client-id it is the key that comes from --key-file or
 standard input, as PEM or JWK. Neither is ever an argument.
 
 The secret is stored sealed in the mesh database; the definition, which holds only the
-reference, goes to standard output.`,
+reference, goes to standard output. Where IDENTITYMESH_SECRETS names a backend that this
+program does not write, it asks for no secret and says how to store it there.`,
 		Example: `  starter connector init > contoso.json
   starter connector init --domain contoso.okta.com < token.txt | starter connector apply -f -
   starter connector init --domain contoso.okta.com --client-id 0oa1gjh63g214q0Hq0g4 --key-file key.pem > contoso.json
@@ -83,11 +83,17 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	if err := o.app.ask(ctx, questions, ask); err != nil {
 		return err
 	}
-	secret, err := c.readCredential(ctx, o)
+	elsewhere, err := c.secretsAreElsewhere(ctx)
 	if err != nil {
 		return err
 	}
-	defer clear(secret)
+	var secret []byte
+	if elsewhere == nil {
+		if secret, err = c.readCredential(ctx, o); err != nil {
+			return err
+		}
+		defer clear(secret)
+	}
 	if o.ref == "" {
 		o.ref = o.defaultRef()
 		if ask {
@@ -100,11 +106,15 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	err = c.withStore(ctx, func(store mesh.Store) error { return c.setSecret(ctx, store, o.ref, secret) })
-	if err != nil {
-		return err
+	if elsewhere != nil {
+		c.notef("the secret of %s is not asked for, and standard input not read: this program does not write there; %s", o.ref, elsewhere(secrets.Ref(o.ref)))
+		c.notef("save the definition below and apply it with: starter connector apply -f FILE")
+	} else {
+		if err := c.setSecret(ctx, o.ref, secret); err != nil {
+			return err
+		}
+		c.notef("stored %s; save the definition below and apply it with: starter connector apply -f FILE", o.ref)
 	}
-	c.notef("stored %s; save the definition below and apply it with: starter connector apply -f FILE", o.ref)
 	_, err = c.stdout.Write(def.JSON())
 	return err
 }
@@ -155,22 +165,4 @@ func nameOf(domain string) string {
 		return "okta"
 	}
 	return name
-}
-
-// setSecret stores a value under ref.
-func (c *cli) setSecret(ctx context.Context, store mesh.Store, ref string, value []byte) error {
-	parsed, err := secrets.ParseRef(ref)
-	if err != nil {
-		return err
-	}
-	sealed, err := c.openSecrets(store)
-	if err != nil {
-		return err
-	}
-	if c.checkKey != nil {
-		if err := c.checkKey(ctx, store); err != nil {
-			return err
-		}
-	}
-	return sealed.Set(ctx, parsed, value)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/mesh"
+	"github.com/identitymesh/okta-connector/secrets"
 )
 
 const rootLong = `starter drives the IdentityMesh Okta connector: it defines connectors, keeps their
@@ -25,8 +26,14 @@ ended as Failed or Cancelled; 2 wrong usage; 3 HeldDeletes; 4 Skipped; 130 inter
 Environment:
   IDENTITYMESH_DB          the mesh database, sqlite:///path/to/file
                            (default: mesh.db in the state folder)
-  IDENTITYMESH_KEY_FILE    the key that seals the stored secrets
+  IDENTITYMESH_SECRETS     where secrets are kept: table (in the database, the default),
+                           env, files, vault or azure; see docs/secrets.md for the
+                           variables of each
+  IDENTITYMESH_KEY_FILE    the key that seals the secrets of the table
                            (default: secrets.key in the state folder)
+  IDENTITYMESH_KEY, IDENTITYMESH_KEY_STORE
+                           that key itself, or where else it is kept: os, the operating
+                           system's credential store
   IDENTITYMESH_TASK_QUEUE  the Temporal task queue of the worker
                            (default: ` + app.DefaultTaskQueue + `)
   XDG_STATE_HOME           the state folder is $XDG_STATE_HOME/identitymesh
@@ -156,11 +163,11 @@ func (c *cli) completeSecret(cmd *cobra.Command, args []string, prefix string) (
 	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
 	defer cancel()
 	var refs []cobra.Completion
-	err := c.withStore(ctx, func(store mesh.Store) error {
-		all, err := store.ListSecrets(ctx)
-		for _, s := range all {
-			if strings.HasPrefix(s.Ref, prefix) {
-				refs = append(refs, s.Ref)
+	err := c.withSecrets(ctx, func(store mesh.Store, backend secrets.Backend) error {
+		all, err := knownRefs(ctx, store, backend)
+		for ref := range all {
+			if strings.HasPrefix(ref, prefix) {
+				refs = append(refs, ref)
 			}
 		}
 		return err
@@ -168,6 +175,7 @@ func (c *cli) completeSecret(cmd *cobra.Command, args []string, prefix string) (
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
+	slices.Sort(refs)
 	return refs, cobra.ShellCompDirectiveNoFileComp
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 )
@@ -97,10 +98,10 @@ func TestSecretListAndDelete(t *testing.T) {
 	var stored []map[string]any
 	require.NoError(t, json.Unmarshal([]byte(b.ok("secret", "list", "-o", "json")), &stored))
 	require.Len(t, stored, 1)
-	require.ElementsMatch(t, []string{"ref", "createdAt", "updatedAt"}, keys(stored[0]))
+	require.ElementsMatch(t, []string{"ref", "backend", "where", "found", "createdAt", "updatedAt", "rotationDue", "usedBy"}, keys(stored[0]))
 
 	c := b.cli()
-	c.now = func() time.Time { return time.Now().Add(rotateAfter + time.Hour) }
+	c.now = func() time.Time { return time.Now().Add(secrets.RotateAfter + time.Hour) }
 	require.Zero(t, c.run(t.Context(), []string{"secret", "list"}))
 	require.Regexp(t, `90 days +due`, b.out.String())
 
@@ -115,8 +116,8 @@ func TestSecretWithoutItsKey(t *testing.T) {
 	b := newBench(t)
 	c := b.cli()
 	c.stdin = strings.NewReader(canary)
-	c.openSecrets = func(s mesh.Store) (secretStore, error) {
-		return secrets.NewTableStore(s, secrets.OpenKeys(filepath.Join(b.dir, "mesh.db", "key"))), nil // no folder
+	c.openSecrets = func(s mesh.Store) (secrets.Backend, error) {
+		return secrets.NewTableStore(app.SecretTable(s), secrets.OpenKeys(secrets.KeyFile(filepath.Join(b.dir, "mesh.db", "key")))), nil // no folder
 	}
 	require.Equal(t, exitError, c.run(t.Context(), []string{"secret", "set", someRef}))
 	require.NotContains(t, b.out.String()+b.err.String(), canary)

@@ -66,7 +66,9 @@ that is killed loses nothing: another one goes on from the last recorded page.
 
 Environment:
   IDENTITYMESH_DB          mesh database, sqlite:///path or postgres://… (default: the state folder)
-  IDENTITYMESH_KEY_FILE    key of the secrets (default: secrets.key in the state folder)
+  IDENTITYMESH_SECRETS     where secrets are kept: table (default), env, files, vault or azure;
+                           docs/secrets.md has the variables of each
+  IDENTITYMESH_KEY_FILE    key of the table's secrets (default: secrets.key in the state folder)
   IDENTITYMESH_TASK_QUEUE  Temporal task queue (default ` + app.DefaultTaskQueue + `)
   IDENTITYMESH_CA_FILE     PEM bundle of certificate authorities to trust in calls to Okta beside
                            the system's, for a proxy that inspects TLS

@@ -36,6 +36,7 @@ func run(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
+	defer secrets.Close() //nolint:errcheck // the process ends
 	toOkta, err := app.OktaHTTP()
 	if err != nil {
 		return err

@@ -5,15 +5,12 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 
 	"github.com/identitymesh/okta-connector/mesh"
-	"github.com/identitymesh/okta-connector/secrets"
 )
 
 // Version is set by the build (-ldflags "-X …/internal/app.Version=v1.2.3").
@@ -35,8 +32,6 @@ func VersionString() string {
 const (
 	// EnvDB is the mesh database: sqlite:///path/to/file or postgres://….
 	EnvDB = "IDENTITYMESH_DB"
-	// EnvKeyFile is the file that seals im_secrets.
-	EnvKeyFile = "IDENTITYMESH_KEY_FILE"
 	// EnvTaskQueue is the Temporal task queue that the worker polls.
 	EnvTaskQueue = "IDENTITYMESH_TASK_QUEUE"
 )
@@ -67,18 +62,6 @@ func DatabaseURL() (string, error) {
 	return "sqlite://" + filepath.ToSlash(filepath.Join(dir, "mesh.db")), nil
 }
 
-// KeyPath is $IDENTITYMESH_KEY_FILE, or a file in the state folder.
-func KeyPath() (string, error) {
-	if p := os.Getenv(EnvKeyFile); p != "" {
-		return p, nil
-	}
-	dir, err := StateDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "secrets.key"), nil
-}
-
 // OpenStore opens the mesh database, creating and migrating it when needed.
 func OpenStore(ctx context.Context) (mesh.Store, error) {
 	u, err := DatabaseURL()
@@ -86,32 +69,4 @@ func OpenStore(ctx context.Context) (mesh.Store, error) {
 		return nil, err
 	}
 	return mesh.Open(ctx, u)
-}
-
-// OpenSecrets returns the secret store of the mesh database. The key is read, or
-// made, when the first secret needs it.
-func OpenSecrets(store mesh.Store) (*secrets.TableStore, error) {
-	p, err := KeyPath()
-	if err != nil {
-		return nil, err
-	}
-	return secrets.NewTableStore(store, secrets.OpenKeys(p)), nil
-}
-
-// CheckKey fails when secrets are sealed under a key file that is not there: a new
-// key would be made for the next one, and the others would be lost in silence.
-func CheckKey(ctx context.Context, store mesh.Secrets) error {
-	p, err := KeyPath()
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	sealed, err := store.ListSecrets(ctx)
-	if err != nil || len(sealed) == 0 {
-		return err
-	}
-	return fmt.Errorf("the key file %s is missing, and %d secrets are sealed under it: put it back (or set %s to where it is); if it is lost, delete them with `starter secret delete REF` and set them anew",
-		p, len(sealed), EnvKeyFile)
 }

@@ -59,7 +59,7 @@ func TestFirstOpenerMakesEverything(t *testing.T) { //nolint:paralleltest // set
 	store, err := OpenStore(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	s, err := OpenSecrets(store)
+	s, err := OpenTable(store)
 	require.NoError(t, err)
 	ref, err := secrets.ParseRef("secret://okta/contoso/apitoken")
 	require.NoError(t, err)
