@@ -122,8 +122,7 @@ func (s *TableStore) Resolve(ctx context.Context, ref Ref) (Value, error) {
 		}
 		plain, err := key.Decrypt(sealed, []byte(ref))
 		if err == nil {
-			defer clear(plain)
-			return NewValue(plain), nil
+			return Found(ref, thePlace, plain)
 		}
 		// A rotation may have sealed the row anew between the two reads, and dropped the
 		// key: then the row is another one by now.

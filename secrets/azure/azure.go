@@ -32,10 +32,10 @@ type Config struct {
 	VaultURL string // such as https://contoso.vault.azure.net
 
 	// The rest is for tests: nil and false mean Azure itself.
-	transport  policy.Transporter
-	credential azcore.TokenCredential
-	local      bool // the Key Vault and the authority are stand-ins on a local address
-	timeout    time.Duration
+	transport policy.Transporter
+	local     bool   // the Key Vault and the authority are stand-ins on a local address
+	authority string // in the place of AZURE_AUTHORITY_HOST
+	timeout   time.Duration
 }
 
 // KeyVault is a [secrets.Backend].
@@ -63,15 +63,14 @@ func Open(cfg Config) (*KeyVault, error) {
 		Transport: bounded{cfg.transport},
 		Retry:     policy.RetryOptions{MaxRetries: -1}, // the run waits with more patience
 	}
-	if cfg.credential == nil {
-		cfg.credential, err = azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
-			ClientOptions: options, DisableInstanceDiscovery: cfg.local,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read Azure's settings (AZURE_…): %w", err)
-		}
+	options.Cloud.ActiveDirectoryAuthorityHost = cfg.authority
+	login, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
+		ClientOptions: options, DisableInstanceDiscovery: cfg.local,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read Azure's settings (AZURE_…): %w", err)
 	}
-	client, err := azsecrets.NewClient(cfg.VaultURL, cfg.credential, &azsecrets.ClientOptions{
+	client, err := azsecrets.NewClient(cfg.VaultURL, login, &azsecrets.ClientOptions{
 		ClientOptions: options, DisableChallengeResourceVerification: cfg.local,
 	})
 	if err != nil {

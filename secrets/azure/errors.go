@@ -38,6 +38,9 @@ func (q question) explain(err error) error {
 		return q.fail(secrets.Unavailable, fmt.Sprintf("cannot be read: Azure has not answered for %v", q.k.cfg.timeout),
 			"check that the Key Vault is reachable from here, and its firewall", nil)
 	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return q.fail(secrets.Unusable, "cannot be read: the answer is larger than any secret", "check AZURE_KEYVAULT_URL", nil)
+	}
 	if e, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		return q.answered(e)
 	}

@@ -126,7 +126,7 @@ func (q *question) readError(ctx context.Context, s *session, err error) error {
 	case errors.Is(err, api.ErrSecretNotFound):
 		remedy := q.v.HowToStore(q.ref)
 		if version == "" {
-			remedy += "; check that IDENTITYMESH_VAULT_MOUNT is a KV engine of version 2"
+			remedy += "; check that IDENTITYMESH_VAULT_MOUNT is a KV engine of version 2, and VAULT_NAMESPACE"
 		}
 		return q.fail(secrets.Missing, "", remedy, nil)
 	case status(err) == http.StatusForbidden:
