@@ -3,6 +3,7 @@ package app
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,8 +21,14 @@ func clean(t *testing.T) string {
 	dir := t.TempDir()
 	t.Setenv("XDG_STATE_HOME", dir)
 	t.Setenv("TEMPORAL_CONFIG_FILE", filepath.Join(dir, "none.toml"))
-	for _, name := range []string{EnvDB, EnvKeyFile, EnvTaskQueue, "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"} {
+	for _, name := range []string{EnvDB, EnvTaskQueue, "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"} {
 		t.Setenv(name, "")
+	}
+	for _, e := range os.Environ() {
+		name, _, _ := strings.Cut(e, "=")
+		if name != EnvDB && (strings.HasPrefix(name, "IDENTITYMESH_") || strings.HasPrefix(name, "VAULT_") || strings.HasPrefix(name, "AZURE_")) {
+			t.Setenv(name, "")
+		}
 	}
 	return dir
 }
