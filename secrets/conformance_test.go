@@ -59,7 +59,7 @@ func tableHarness(t testing.TB, store mesh.Store) *secretstest.Harness {
 				require.NoError(t, os.Remove(path))
 				require.NoError(t, b.Set(t.Context(), "secret://a/b", []byte("x"))) // makes another
 			}, Says: []string{"secret://okta/contoso/apitoken", "sealed with another key"}},
-			{Name: "KeyOpenToOthers", Arrange: func(t testing.TB) { require.NoError(t, os.Chmod(path, 0o644)) },
+			{Name: "KeyOpenToOthers", Arrange: func(t testing.TB) { require.NoError(t, os.Chmod(path, 0o644)) }, //nolint:gosec // that is what is refused
 				Recover: func(t testing.TB) { require.NoError(t, os.Chmod(path, 0o600)) }, Says: []string{"open to other users", "chmod 600"}},
 			{Name: "RowDamaged", Arrange: func(t testing.TB) {
 				require.NoError(t, store.PutSecret(t.Context(), string(secretstest.Ref), []byte("damaged")))
@@ -93,7 +93,7 @@ func TestEnvConformance(t *testing.T) {
 	})
 }
 
-func TestEnvReadsTheEnvironment(t *testing.T) { //nolint:paralleltest // sets environment variables
+func TestEnvReadsTheEnvironment(t *testing.T) {
 	t.Setenv("IDENTITYMESH_SECRET_OKTA__CONTOSO__APITOKEN", canary)
 	v, err := (&secrets.Env{}).Resolve(t.Context(), tokenRef)
 	require.NoError(t, err)

@@ -233,7 +233,7 @@ func TestRekeyTo(t *testing.T) {
 func TestKeyTextDamaged(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"": "is missing", " \n": "is missing", canary: "neither the JSON", "{" + canary: "no Tink keyset",
+		"": "is missing", "\n": "is missing", canary: "neither the JSON", "{" + canary: "no Tink keyset",
 		base64.StdEncoding.EncodeToString([]byte(canary)): "no Tink keyset",
 	} {
 		keys := secrets.OpenKeys(secrets.NewKeyText("IDENTITYMESH_KEY", text))

@@ -43,7 +43,7 @@ func TestSecretsElsewhere(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(canary+"\n"), 0o400))
 	b.apply("contoso")
 	require.Empty(t, b.err.String())
-	require.NoError(t, os.Chmod(file, 0o666))
+	require.NoError(t, os.Chmod(file, 0o666)) //nolint:gosec // that is what is refused
 	b.apply("contoso")
 	require.Contains(t, b.err.String(), "note: secret "+someRef)
 	require.Contains(t, b.err.String(), "chmod go-w "+file)

@@ -74,7 +74,7 @@ func TestWrongSettings(t *testing.T) {
 }
 
 // TestTheKeyInAVariable moves a key file into $IDENTITYMESH_KEY.
-func TestTheKeyInAVariable(t *testing.T) { //nolint:paralleltest // sets environment variables
+func TestTheKeyInAVariable(t *testing.T) {
 	dir := clean(t)
 	store, err := OpenStore(t.Context())
 	require.NoError(t, err)

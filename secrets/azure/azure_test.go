@@ -93,7 +93,7 @@ func harness(t testing.TB) *secretstest.Harness {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	secretstest.Run(t, func(t testing.TB) *secretstest.Harness { return harness(t) })
+	secretstest.Run(t, harness)
 }
 
 func TestOneLoginForManyReads(t *testing.T) {
@@ -111,7 +111,7 @@ func TestOneLoginForManyReads(t *testing.T) {
 	require.Equal(t, "Azure Key Vault at "+s.URL+", okta--contoso--apitoken", place.String())
 }
 
-func TestEntraRefuses(t *testing.T) { //nolint:paralleltest // sets environment variables
+func TestEntraRefuses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		env  map[string]string
 		says []string

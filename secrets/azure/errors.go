@@ -22,7 +22,7 @@ type question struct {
 	k      *KeyVault
 	ref    secrets.Ref
 	place  secrets.Place
-	parent context.Context //nolint:containedctx // tells the caller's end from our time-out
+	parent context.Context // tells the caller's end from our time-out
 }
 
 func (q question) fail(kind secrets.Kind, cause, remedy string, err error) *secrets.Error {

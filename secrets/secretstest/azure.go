@@ -46,7 +46,7 @@ type keyVaultVersion struct {
 const (
 	TenantID     = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 	ClientID     = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
-	ClientSecret = "client-secret-canary" //nolint:gosec // not a secret
+	ClientSecret = "client-secret-canary"
 	bearer       = "entra-access-token"
 )
 

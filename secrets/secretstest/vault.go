@@ -290,7 +290,7 @@ func (v *Vault) read(w http.ResponseWriter, r *http.Request, path string) {
 func NewVaultTLS(t testing.TB) *Vault {
 	v := NewVault(t)
 	v.Server = httptest.NewTLSServer(http.HandlerFunc(v.serve))
-	t.Cleanup(v.Server.Close)
+	t.Cleanup(v.Close)
 	return v
 }
 

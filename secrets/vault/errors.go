@@ -47,7 +47,7 @@ func said(err error) error {
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
-	return fmt.Errorf("HTTP %d, %s", e.StatusCode, text) //nolint:err113 // the caller's kind is what counts
+	return fmt.Errorf("HTTP %d, %s", e.StatusCode, text)
 }
 
 func (q *question) fail(kind secrets.Kind, cause, remedy string, err error) error {

@@ -65,7 +65,7 @@ func (v *Vault) login(ctx context.Context) (*session, error) {
 		go s.watcher.Start()
 		go func() {
 			// The end of the lease, a renewal that failed until then, or Stop.
-			<-s.watcher.DoneCh()
+			<-s.watcher.DoneCh() //nolint:errcheck // whatever the reason, the token is at its end
 			close(s.done)
 		}()
 	}
@@ -120,7 +120,7 @@ func (v *Vault) token(ctx context.Context, client *api.Client) (*api.Secret, err
 	client.ClearToken() // a login needs none, and must not send one that has ended
 	secret, err := client.Auth().Login(ctx, method)
 	if err == nil && (secret == nil || secret.Auth == nil) {
-		err = errors.New("Vault answered a login without a token") //nolint:staticcheck // a name
+		err = errors.New("Vault answered a login without a token")
 	}
 	if err != nil && status(err) == 0 && ctx.Err() == nil && isFile(err) {
 		return nil, &credentialError{err}
@@ -145,15 +145,15 @@ func (v *Vault) given(ctx context.Context, client *api.Client) (*api.Secret, err
 	client.SetToken(token)
 	self, err := client.Auth().Token().LookupSelfWithContext(ctx)
 	if err != nil || self == nil {
-		return nil, nil //nolint:nilerr,nilnil // the read will tell
+		return nil, nil //nolint:nilerr // the read will tell
 	}
 	renewable, err := self.TokenIsRenewable()
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // as above
+		return nil, nil //nolint:nilerr // as above
 	}
 	ttl, err := self.TokenTTL()
 	if err != nil || ttl <= 0 || v.cfg.TokenFile != "" { // Vault Agent renews its own
-		return nil, nil //nolint:nilerr,nilnil // as above
+		return nil, nil //nolint:nilerr // as above
 	}
 	return &api.Secret{Auth: &api.SecretAuth{ClientToken: token, Renewable: renewable, LeaseDuration: int(ttl / time.Second)}}, nil
 }

@@ -220,7 +220,7 @@ type question struct {
 	v      *Vault
 	ref    secrets.Ref
 	place  secrets.Place
-	parent context.Context //nolint:containedctx // tells the caller's end from our time-out
+	parent context.Context // tells the caller's end from our time-out
 }
 
 // get reads the secret. A token that Vault does not take any more is replaced once, if

@@ -91,7 +91,7 @@ func harness(t testing.TB) *secretstest.Harness {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	secretstest.Run(t, func(t testing.TB) *secretstest.Harness { return harness(t) })
+	secretstest.Run(t, harness)
 }
 
 func TestAppRole(t *testing.T) {
@@ -204,25 +204,20 @@ func TestTokenFile(t *testing.T) {
 	s := secretstest.NewVault(t)
 	s.Put(secretstest.Ref.Path(), secretstest.Canary)
 	file := filepath.Join(t.TempDir(), "token")
-	for i, token := range []string{"agent-1", "agent-2"} {
+	v := open(t, s, Config{TokenFile: file})
+	for _, token := range []string{"agent-1", "agent-2"} {
 		s.RevokeAll()
 		s.AddToken(token, time.Hour)
 		require.NoError(t, os.WriteFile(file, []byte(token+"\n"), 0o600))
-		if i == 0 {
-			v := open(t, s, Config{TokenFile: file})
-			t.Cleanup(func() { require.Equal(t, 1, s.Tokens(), "not ours to revoke") })
-			defer func() {
-				_, err := v.Resolve(t.Context(), secretstest.Ref)
-				require.NoError(t, err)
-			}()
-			_, err := v.Resolve(t.Context(), secretstest.Ref)
-			require.NoError(t, err)
-		}
+		_, err := v.Resolve(t.Context(), secretstest.Ref)
+		require.NoError(t, err)
 	}
+	require.NoError(t, v.Close())
+	require.Equal(t, 1, s.Tokens(), "not ours to revoke")
 }
 
 // A given token with an end is renewed for as long as the process lives.
-func TestGivenTokenIsRenewed(t *testing.T) { //nolint:paralleltest // sets environment variables
+func TestGivenTokenIsRenewed(t *testing.T) {
 	s := secretstest.NewVault(t)
 	s.Put(secretstest.Ref.Path(), secretstest.Canary)
 	s.AddToken("short-lived", time.Minute)
@@ -271,7 +266,7 @@ func TestSettings(t *testing.T) {
 }
 
 // A server that is not the one that was meant gets no token.
-func TestCertificate(t *testing.T) { //nolint:paralleltest // sets environment variables
+func TestCertificate(t *testing.T) {
 	s := secretstest.NewVaultTLS(t)
 	s.Put(secretstest.Ref.Path(), secretstest.Canary)
 	t.Setenv("VAULT_ADDR", s.URL)
