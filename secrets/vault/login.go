@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -137,15 +138,18 @@ func (v *Vault) given(ctx context.Context, client *api.Client) (*api.Secret, err
 		if err != nil {
 			return nil, &credentialError{err}
 		}
-		token = strings.TrimSpace(string(text))
+		token = string(text)
 	}
-	if token == "" {
+	if token = strings.TrimSpace(token); token == "" {
 		return nil, &credentialError{fmt.Errorf("the token file %s is empty", v.cfg.TokenFile)}
 	}
 	client.SetToken(token)
 	self, err := client.Auth().Token().LookupSelfWithContext(ctx)
-	if err != nil || self == nil {
-		return nil, nil //nolint:nilerr // the read will tell
+	if code := status(err); code >= http.StatusBadRequest && code < http.StatusInternalServerError && code != http.StatusTooManyRequests {
+		return nil, nil // the read will tell
+	}
+	if err != nil { // a login without this answer would never be renewed
+		return nil, err
 	}
 	renewable, err := self.TokenIsRenewable()
 	if err != nil {

@@ -223,7 +223,11 @@ func TestGivenTokenIsRenewed(t *testing.T) {
 	s.AddToken("short-lived", time.Minute)
 	t.Setenv("VAULT_TOKEN", "short-lived")
 	v := open(t, s, Config{})
+	s.Change(func(s *secretstest.Vault) { s.Sealed = true }) // at first
 	_, err := v.Resolve(t.Context(), secretstest.Ref)
+	require.ErrorContains(t, err, "sealed")
+	s.Change(func(s *secretstest.Vault) { s.Sealed = false })
+	_, err = v.Resolve(t.Context(), secretstest.Ref)
 	require.NoError(t, err)
 	require.Equal(t, "short-lived", <-s.Renewed)
 	require.NoError(t, v.Close())
