@@ -155,7 +155,8 @@ func (c *cli) completeConnector(cmd *cobra.Command, args []string, prefix string
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeSecret completes the first argument with the stored references.
+// completeSecret completes the first argument with the references that there are, and
+// for delete with the stored ones.
 func (c *cli) completeSecret(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -165,6 +166,14 @@ func (c *cli) completeSecret(cmd *cobra.Command, args []string, prefix string) (
 	var refs []cobra.Completion
 	err := c.withSecrets(ctx, func(store mesh.Store, backend secrets.Backend) error {
 		all, err := knownRefs(ctx, store, backend)
+		if stored, ok := backend.(*secrets.TableStore); ok && err == nil && cmd.Name() == "delete" {
+			var rows []secrets.Row
+			rows, err = stored.List(ctx)
+			clear(all)
+			for _, row := range rows {
+				all[row.Ref] = nil
+			}
+		}
 		for ref := range all {
 			if strings.HasPrefix(ref, prefix) {
 				refs = append(refs, ref)

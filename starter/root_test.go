@@ -163,7 +163,8 @@ func TestCompletion(t *testing.T) {
 	require.Equal(t, "acme\ncontoso\n:4\n", b.ok("__complete", "run", ""))
 	require.Equal(t, "contoso\n:4\n", b.ok("__complete", "objects", "c"))
 	require.Equal(t, ":4\n", b.ok("__complete", "objects", "contoso", ""))
-	require.Equal(t, "secret://okta/contoso/apitoken\n:4\n", b.ok("__complete", "secret", "delete", ""))
+	require.Equal(t, "secret://okta/contoso/apitoken\n:4\n", b.ok("__complete", "secret", "delete", ""), "what is stored")
+	require.Equal(t, "secret://okta/acme/apitoken\nsecret://okta/contoso/apitoken\n:4\n", b.ok("__complete", "secret", "set", ""), "and what is named")
 	require.Equal(t, "User\nGroup\nGroupMember\n:4\n", b.ok("__complete", "objects", "contoso", "--type", ""))
 	require.Equal(t, "table\njson\njsonl\n:4\n", b.ok("__complete", "objects", "contoso", "-o", ""))
 }
