@@ -139,7 +139,7 @@ func TestACallWaitsForASlot(t *testing.T) {
 func TestNoSlotIsAConcurrencyError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(Options{BaseURL: "https://contoso.okta.com", Token: "token"})
+		c, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken("token")})
 		require.NoError(t, err)
 		r := request{endpoint: groupsEndpoint}
 		first, err := c.admit(t.Context(), r)

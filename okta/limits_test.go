@@ -265,7 +265,7 @@ func TestClientsOfOneToken(t *testing.T) {
 	t.Parallel()
 	limits := NewLimits()
 	with := func(token string) *Client {
-		c, err := New(Options{BaseURL: "https://contoso.okta.com", Token: token, Limits: limits})
+		c, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken(token), Limits: limits})
 		require.NoError(t, err)
 		return c
 	}

@@ -42,7 +42,7 @@ func inspected(t *testing.T) (server *httptest.Server, bundle string) {
 
 func listUsers(t *testing.T, c *http.Client, base string) error {
 	t.Helper()
-	client, err := okta.New(okta.Options{BaseURL: base, Token: "a-token", HTTPClient: c})
+	client, err := okta.New(okta.Options{BaseURL: base, Credentials: okta.APIToken("a-token"), HTTPClient: c})
 	require.NoError(t, err)
 	_, _, err = client.ListUsers(t.Context(), okta.ListUsers{}, "")
 	return err
