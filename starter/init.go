@@ -80,11 +80,12 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	if o.name == "" {
 		o.name = nameOf(o.domain)
 	}
-	if err := o.app.ask(ctx, questions, ask); err != nil {
+	elsewhere, err := c.secretsAreElsewhere()
+	if err != nil {
 		return err
 	}
-	elsewhere, err := c.secretsAreElsewhere(ctx)
-	if err != nil {
+	o.app.keyElsewhere = elsewhere != nil
+	if err := o.app.ask(ctx, questions, ask); err != nil {
 		return err
 	}
 	var secret []byte
@@ -107,7 +108,7 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 		return err
 	}
 	if elsewhere != nil {
-		c.notef("the secret of %s is not asked for, and standard input not read: this program does not write there; %s", o.ref, elsewhere(secrets.Ref(o.ref)))
+		c.notef("the value of %s is not asked for, and standard input not read: this program does not write there; %s", o.ref, elsewhere(secrets.Ref(o.ref)))
 		c.notef("save the definition below and apply it with: starter connector apply -f FILE")
 	} else {
 		if err := c.setSecret(ctx, o.ref, secret); err != nil {

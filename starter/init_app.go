@@ -19,6 +19,8 @@ import (
 // appOptions say how a new connector signs in: with an API token, or as a service app.
 type appOptions struct {
 	mode, clientID, keyFile, keyID string
+
+	keyElsewhere bool // the key is stored by other means: none is read
 }
 
 func (a *appOptions) flags(cmd *cobra.Command) {
@@ -70,7 +72,7 @@ func (a *appOptions) ask(ctx context.Context, q *asker, terminal bool) (err erro
 			return err
 		}
 	}
-	if a.keyFile == "" && terminal { // a key has many lines: it cannot be typed
+	if a.keyFile == "" && terminal && !a.keyElsewhere { // a key has many lines: it cannot be typed
 		if a.keyFile, err = q.line(ctx, "File of its private key, PEM or JWK", ""); err != nil {
 			return err
 		}

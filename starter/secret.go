@@ -45,7 +45,7 @@ A key may have lines: a PEM block or a JSON Web Key. A token may not.`,
 				return err
 			}
 			// What cannot be stored is not asked for.
-			elsewhere, err := c.secretsAreElsewhere(ctx)
+			elsewhere, err := c.secretsAreElsewhere()
 			if err != nil {
 				return err
 			}
@@ -76,15 +76,16 @@ func parseRef(arg string) (string, error) {
 }
 
 // secretsAreElsewhere returns how secrets are stored in a backend that this program does
-// not write, nil for one that it does.
-func (c *cli) secretsAreElsewhere(ctx context.Context) (how func(secrets.Ref) string, err error) {
-	err = c.withSecrets(ctx, func(_ mesh.Store, backend secrets.Backend) error {
-		if _, ok := backend.(secrets.Writer); !ok {
-			how = backend.HowToStore
-		}
-		return nil
-	})
-	return how, err
+// not write, nil for one that it does. It opens no database.
+func (c *cli) secretsAreElsewhere() (how func(secrets.Ref) string, err error) {
+	backend, err := c.openSecrets(nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := backend.(secrets.Writer); !ok {
+		how = backend.HowToStore
+	}
+	return how, backend.Close()
 }
 
 // setSecret stores a value under ref.

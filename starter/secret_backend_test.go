@@ -37,6 +37,9 @@ func TestSecretsElsewhere(t *testing.T) {
 	definition := b.ok("connector", "init", "--domain", "contoso.okta.com")
 	require.Contains(t, definition, someRef)
 	require.Contains(t, b.err.String(), how)
+	definition = b.ok("connector", "init", "--domain", "contoso.okta.com", "--client-id", "0oa1gjh63g214q0Hq0g4")
+	require.Contains(t, definition, "secret://okta/contoso/privatekey")
+	require.Contains(t, b.err.String(), "okta--contoso--privatekey", "no key is read")
 
 	b.apply("contoso")
 	require.Contains(t, b.err.String(), "note: "+someRef+" is not stored yet; write it to the file "+file)
