@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
@@ -22,22 +21,7 @@ const busyTimeout = 30 * time.Second
 
 // SQLite is the embedded [Store]: one file, shared by any number of processes of
 // one machine. Writers take turns, readers never wait for them (WAL mode).
-type SQLite struct {
-	writer *sql.DB // one connection; transactions begin IMMEDIATE
-	reader *sql.DB // query-only connections
-
-	// How much one transaction of Settle does: edges looked at, edges entered into
-	// im_member_groups, object rows taken. copyChunk is how many ids a statement copies or
-	// drops with all their rows.
-	edgeWindow, indexWindow, settleChunk, copyChunk int
-
-	keys  keyCache
-	queue writeQueue
-
-	mu     sync.Mutex
-	stmts  map[string]*sql.Stmt // prepared on writer
-	wanted map[string]struct{}  // used since the last transaction, to be prepared
-}
+type SQLite struct{ *engine }
 
 var _ Store = (*SQLite)(nil)
 
@@ -99,27 +83,11 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	}
 	// No upper limit: a reader that reads again while it iterates must not wait for itself.
 	reader.SetMaxIdleConns(4)
-	s := &SQLite{writer: writer, reader: reader,
-		edgeWindow: 10_000, indexWindow: 100_000, settleChunk: 1000, copyChunk: 250,
-		stmts: map[string]*sql.Stmt{}, wanted: map[string]struct{}{},
-	}
+	s := &SQLite{newEngine(sqliteDialect{}, writer, reader)}
 	if err := errors.Join(writer.PingContext(ctx), reader.PingContext(ctx)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the mesh database %s: %w", path, err), s.Close())
 	}
 	return s, nil
-}
-
-// Close closes the file. Writers who have begun may still commit; whoever comes later gets
-// an error.
-func (s *SQLite) Close() error {
-	s.mu.Lock()
-	var errs []error
-	for _, st := range s.stmts {
-		errs = append(errs, st.Close())
-	}
-	clear(s.stmts)
-	s.mu.Unlock()
-	return errors.Join(append(errs, s.reader.Close(), s.writer.Close())...)
 }
 
 // createPrivate creates the file and its folder for the user alone. An existing

@@ -1,0 +1,74 @@
+package mesh
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"strconv"
+)
+
+// dialect is what the two databases do differently. Everything else is written once, in
+// SQLite's words where they differ (docs/adr/0011).
+type dialect interface {
+	// words returns a statement and its arguments as the database takes them.
+	words(query string, args []any) (string, []any)
+	// keepsStatements says that statements are prepared once and kept by the engine.
+	keepsStatements() bool
+	// packs says that texts are stored in another form: see rowSet.
+	packs() bool
+	// lock takes the rows of the connectors that where selects, until the transaction ends:
+	// nobody else writes for them meanwhile. What was read before may be stale.
+	lock(ctx context.Context, t *tx, where string, args ...any) error
+	// writing and copying are the options of transactions: those that lock a connector, and
+	// the one that copies a connector as it is at one moment while its runs go on writing.
+	writing() *sql.TxOptions
+	copying() *sql.TxOptions
+	reading() *sql.TxOptions
+	// insertRows writes all rows of w.
+	insertRows(ctx context.Context, t *tx, w *rowWriter) error
+	// addKeys is tx.addKeys for at least one id.
+	addKeys(ctx context.Context, t *tx, typ ObjectType, ids []string, found map[string]int64) (fresh int64, err error)
+	// shadowKeys fills im_shadow_keys for the ids of the connector ?1.
+	shadowKeys() string
+	// emptyChunk makes the temporary table im_chunk empty. Its rows are numbered from 1.
+	emptyChunk() []string
+	// again says that the database has undone a transaction for others' sake: it may be tried
+	// again at once.
+	again(err error) bool
+	// explain says in terms of the caller what a database's error means.
+	explain(err error) error
+}
+
+// keyList is a list of integers as a parameter for json_each.
+type keyList []int64
+
+// Value implements [driver.Valuer].
+func (l keyList) Value() (driver.Value, error) { return integersJSON(l), nil }
+
+// textList is a list of texts as a parameter for json_each.
+type textList []string
+
+// Value implements [driver.Valuer].
+func (l textList) Value() (driver.Value, error) { return jsonArg(l) }
+
+func integersJSON[T ~int64](list []T) string {
+	b := make([]byte, 0, 12*len(list)+2)
+	b = append(b, '[')
+	for i, n := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	return string(append(b, ']'))
+}
+
+// jsonArg is a list as a JSON array; a nil slice is an empty one.
+func jsonArg[T any](list []T) (string, error) {
+	if len(list) == 0 {
+		return "[]", nil
+	}
+	b, err := json.Marshal(list)
+	return string(b), err
+}

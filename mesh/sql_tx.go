@@ -1,0 +1,189 @@
+package mesh
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// sqlNow is the database's clock in milliseconds.
+const sqlNow = `CAST(round(unixepoch('subsec') * 1000) AS INTEGER)`
+
+// sqlTx is one transaction of SQL, which several callers may share.
+type sqlTx struct {
+	store   *engine
+	sql     *sql.Tx
+	ctx     context.Context // every statement's
+	stmts   map[string]*sql.Stmt
+	entered map[Fence]entry // by those who have written already
+}
+
+// entry is what enter finds out about a run.
+type entry struct {
+	conn int64 // im_connectors.key
+	run  int64 // im_runs.key
+	now  int64 // the database's clock when the first caller entered
+
+	settling bool // Settle has begun and nothing was written since
+}
+
+// tx is what one caller writes: all of it or nothing.
+type tx struct {
+	*sqlTx
+	afterCommit []func() // what may be remembered once the rows are there
+
+	// Set by enter.
+	fence Fence
+	entry
+}
+
+// write runs fn in a transaction of its own, which is rolled back when fn fails or ctx
+// ends. It is for what may take longer than a page.
+func (s *engine) write(ctx context.Context, fn func(t *tx) error) error {
+	return s.submit(&writeCall{ctx: ctx, fn: fn, alone: true})
+}
+
+// fenced is write for a run: it checks and renews the fence first.
+func (s *engine) fenced(ctx context.Context, f Fence, fn func(t *tx) error) error {
+	return s.submit(&writeCall{ctx: ctx, fn: fenceFirst(ctx, f, fn), connector: f.Connector, alone: true})
+}
+
+// fencedPage is fenced for what is no larger than a page. It shares a commit with the
+// pages that wait beside it (docs/adr/0008); fn is still all or nothing. Once fn has begun,
+// the end of ctx no longer stops it.
+func (s *engine) fencedPage(ctx context.Context, f Fence, fn func(t *tx) error) error {
+	return s.submit(&writeCall{ctx: ctx, fn: fenceFirst(ctx, f, fn), connector: f.Connector})
+}
+
+func fenceFirst(ctx context.Context, f Fence, fn func(t *tx) error) func(t *tx) error {
+	return func(t *tx) error {
+		if err := t.enter(ctx, f); err != nil {
+			return err
+		}
+		return fn(t)
+	}
+}
+
+// begin begins a transaction that is rolled back when life ends. Its statements run
+// under ctx.
+func (s *engine) begin(ctx, life context.Context, options *sql.TxOptions) (*sqlTx, error) {
+	if err := s.prepareWanted(ctx); err != nil {
+		return nil, err
+	}
+	begun, err := s.writer.BeginTx(life, options)
+	if err != nil {
+		return nil, fmt.Errorf("begin a mesh transaction: %w", err)
+	}
+	return &sqlTx{store: s, sql: begun, ctx: ctx, stmts: map[string]*sql.Stmt{}, entered: map[Fence]entry{}}, nil
+}
+
+// commit commits and has the callers remember what they may.
+func (q *sqlTx) commit(done ...*tx) error {
+	if err := q.sql.Commit(); err != nil {
+		return fmt.Errorf("commit a mesh transaction: %w", err)
+	}
+	for _, t := range done {
+		for _, remember := range t.afterCommit {
+			remember()
+		}
+	}
+	return nil
+}
+
+// prepareWanted prepares what the last transactions used unprepared. It cannot be
+// done inside a transaction, which holds the only connection.
+func (s *engine) prepareWanted(ctx context.Context) error {
+	s.mu.Lock()
+	wanted := s.wanted
+	s.wanted = map[string]struct{}{} // wanted is ours alone now
+	s.mu.Unlock()
+	for q := range wanted {
+		st, err := s.writer.PrepareContext(ctx, q) //nolint:sqlclosecheck // kept until Close
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			continue // a temporary table of another connection: use it unprepared
+		}
+		s.mu.Lock()
+		if _, dup := s.stmts[q]; dup {
+			s.mu.Unlock()
+			if err := st.Close(); err != nil {
+				return err
+			}
+			continue
+		}
+		s.stmts[q] = st
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// stmt returns query prepared for this transaction.
+func (q *sqlTx) stmt(query string) (*sql.Stmt, error) {
+	if st, ok := q.stmts[query]; ok {
+		return st, nil
+	}
+	q.store.mu.Lock()
+	kept, ok := q.store.stmts[query]
+	if !ok {
+		q.store.wanted[query] = struct{}{}
+	}
+	q.store.mu.Unlock()
+	var st *sql.Stmt
+	if ok {
+		st = q.sql.StmtContext(q.ctx, kept)
+	} else {
+		var err error
+		if st, err = q.sql.PrepareContext(q.ctx, query); err != nil {
+			return nil, fmt.Errorf("prepare %.80q: %w", query, err)
+		}
+	}
+	q.stmts[query] = st
+	return st, nil
+}
+
+// exec returns the number of rows that query changed. It runs under the transaction's
+// context: SQLite answers the end of a caller's with the rollback of everybody's work.
+func (q *sqlTx) exec(_ context.Context, query string, args ...any) (int64, error) {
+	res, err := q.execute(query, args)
+	if err != nil {
+		return 0, fmt.Errorf("%.80q: %w", query, err)
+	}
+	return res.RowsAffected()
+}
+
+func (q *sqlTx) execute(query string, args []any) (sql.Result, error) {
+	db := q.store.db
+	words, args := db.words(query, args)
+	if !db.keepsStatements() { // the driver does
+		return q.sql.ExecContext(q.ctx, words, args...)
+	}
+	st, err := q.stmt(words)
+	if err != nil {
+		return nil, err
+	}
+	return st.ExecContext(q.ctx, args...)
+}
+
+// QueryContext makes sqlTx a [querier]. The context is the transaction's, as in exec.
+func (q *sqlTx) QueryContext(_ context.Context, query string, args ...any) (*rowSet, error) {
+	rows, err := q.query(query, args)
+	if err != nil {
+		return nil, err
+	}
+	return &rowSet{rows, q.store.db.packs()}, nil
+}
+
+func (q *sqlTx) query(query string, args []any) (*sql.Rows, error) {
+	db := q.store.db
+	words, args := db.words(query, args)
+	if !db.keepsStatements() {
+		return q.sql.QueryContext(q.ctx, words, args...)
+	}
+	st, err := q.stmt(words)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(q.ctx, args...)
+}
