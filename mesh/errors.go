@@ -89,3 +89,17 @@ func (e *CollisionError) Error() string {
 	return fmt.Sprintf("two live %ss share one external id: Okta has both %s and %s; change the login of one of them in Okta, or set ExternalIdAttribute to \"id\"",
 		e.Type, e.OktaIDs[0], e.OktaIDs[1])
 }
+
+// UnavailableError says that the database did not answer, or had to undo a transaction.
+// Nothing was written unless the answer to a COMMIT was lost; the call may be repeated,
+// and should be later.
+type UnavailableError struct {
+	Why string
+	Err error
+}
+
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("the mesh database is not available (%s); try again later: %v", e.Why, e.Err)
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }

@@ -2,6 +2,4 @@ package mesh
 
 // TinySteps makes Settle work in the smallest transactions, so that tests stop it
 // at every boundary.
-func (s *SQLite) TinySteps() { s.engine.tinySteps() }
-
-func (s *engine) tinySteps() { s.edgeWindow, s.indexWindow, s.settleChunk, s.copyChunk = 2, 2, 2, 2 }
+func (s *engine) TinySteps() { s.edgeWindow, s.indexWindow, s.settleChunk, s.copyChunk = 2, 2, 2, 2 }

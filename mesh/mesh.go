@@ -2,8 +2,8 @@
 // its source, the append-only feed of their changes, the watermarks, and the
 // rows that make a run idempotent, fenced and resumable.
 //
-// [Store] is the contract. [OpenSQLite] is the embedded default; every
-// implementation passes the conformance suite in package meshtest.
+// [Store] is the contract. [OpenSQLite] is the embedded default, [OpenPostgres] is for
+// what outgrows one machine; both pass the conformance suite in package meshtest.
 //
 // Three ideas carry the design (design.md §2 and §3):
 //

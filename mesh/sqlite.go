@@ -26,8 +26,9 @@ type SQLite struct{ *engine }
 var _ Store = (*SQLite)(nil)
 
 // Open opens the store that url names: sqlite:///absolute/path or
-// sqlite:relative/path, the path as it is, without percent-decoding. Other schemes
-// are errors that name the remedy.
+// sqlite:relative/path, the path as it is, without percent-decoding, or
+// postgres://user@host:5432/database, see [OpenPostgres]. Other schemes are errors that
+// name the remedy. No error quotes a URL that may hold a password.
 func Open(ctx context.Context, url string) (Store, error) {
 	scheme, rest, ok := strings.Cut(url, ":")
 	switch {
@@ -40,10 +41,9 @@ func Open(ctx context.Context, url string) (Store, error) {
 		}
 		return OpenSQLite(ctx, rest)
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
-		// The URL may hold a password: do not quote it.
-		return nil, errors.New("mesh databases on PostgreSQL are not yet supported by this release: use sqlite:///absolute/path")
+		return OpenPostgres(ctx, url)
 	default:
-		return nil, errors.New("the mesh database URL has no known scheme: write sqlite:///absolute/path or sqlite:relative/path")
+		return nil, errors.New("the mesh database URL has no known scheme: write sqlite:///absolute/path, sqlite:relative/path or postgres://user@host/database")
 	}
 }
 

@@ -66,11 +66,10 @@ func TestOpen(t *testing.T) {
 		require.Equal(t, want, info.Mode().Perm(), name)
 	}
 	for url, want := range map[string]string{
-		"postgres://user:hush@db/mesh": "not yet supported by this release",
-		"postgresql://db/mesh":         "not yet supported by this release",
-		"mesh.db":                      "no known scheme",
-		"sqlite://host/mesh.db":        "names a host",
-		"sqlite:":                      "no file name",
+		"mesh.db":                "no known scheme",
+		"user:hush@host/mesh.db": "no known scheme",
+		"sqlite://host/mesh.db":  "names a host",
+		"sqlite:":                "no file name",
 	} {
 		_, err := mesh.Open(t.Context(), url)
 		require.ErrorContains(t, err, want, url)

@@ -1,0 +1,80 @@
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// shared is the server of a test binary, started by the first test that asks.
+var shared struct {
+	once     sync.Once
+	server   *Server
+	database string
+	err      error
+	schemas  atomic.Int64
+}
+
+// Main runs the tests of a package and then stops the server that they have shared.
+// TestMain calls it.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "stop the tests' PostgreSQL:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func stop() error {
+	s := shared.server
+	if s == nil {
+		return nil
+	}
+	var err error
+	if !s.Own() && shared.database != "" {
+		err = s.Exec(context.Background(), `DROP DATABASE `+shared.database+` WITH (FORCE)`)
+	}
+	return errors.Join(err, s.Stop())
+}
+
+// Shared is the server that the tests of a binary share, and a database of theirs. Without a
+// server the test is skipped with a note; in CI (CI=true) it fails.
+func Shared(t testing.TB) (*Server, string) {
+	t.Helper()
+	shared.once.Do(func() {
+		ctx := context.Background() // the server outlives the test that starts it
+		s, err := Start(ctx)
+		if err == nil {
+			shared.server, shared.database = s, "immesh_"+strings.ToLower(rand.Text())
+			err = s.Exec(ctx, `CREATE DATABASE `+shared.database)
+		}
+		if shared.err = err; errors.Is(err, ErrNoServer) {
+			fmt.Fprintln(os.Stderr, "\nNOTE: the tests of the mesh on PostgreSQL are SKIPPED:", err)
+		}
+	})
+	switch {
+	case errors.Is(shared.err, ErrNoServer) && os.Getenv("CI") != "true":
+		t.Skip("SKIPPED: ", shared.err)
+	case shared.err != nil:
+		t.Fatal(shared.err)
+	}
+	return shared.server, shared.database
+}
+
+// URL is an empty schema on the shared server, for one test.
+func URL(t testing.TB, parameters ...string) string {
+	t.Helper()
+	s, database := Shared(t)
+	schema := fmt.Sprint("s", shared.schemas.Add(1))
+	if err := execute(t.Context(), s.URL(database), `CREATE SCHEMA `+schema); err != nil {
+		t.Fatal(err)
+	}
+	return s.URL(database, append([]string{"search_path=" + schema}, parameters...)...)
+}

@@ -1,3 +1,0 @@
-package mesh
-
-func unpackInto(any) {}
