@@ -14,13 +14,15 @@ import (
 
 // BenchmarkCommit writes 540 member pages of 10 to 1,000 members from as many
 // goroutines as an import has calls in flight, and from one.
-func BenchmarkCommit(b *testing.B) {
+func BenchmarkCommit(b *testing.B) { onEachStore(b, benchmarkCommit) }
+
+func benchmarkCommit(b *testing.B, open openStore) {
 	const pages, users = 540, 10_000
 	for _, writers := range []int{1, 10} {
 		b.Run(fmt.Sprint(writers, "-writers"), func(b *testing.B) {
 			for n := range b.N {
 				b.StopTimer()
-				s, _ := openTemp(b)
+				s := open(b)
 				f := beginBench(b, s, fmt.Sprint("run", n))
 				writeUsers(b, s, f, users/200, 0)
 				lists := smallLists(pages, users)
@@ -57,7 +59,7 @@ func smallLists(pages, users int) []mesh.MemberPage {
 }
 
 // writeLists has each writer take the next list that nobody has taken.
-func writeLists(b *testing.B, s *mesh.SQLite, f mesh.Fence, writers int, lists []mesh.MemberPage) {
+func writeLists(b *testing.B, s mesh.Store, f mesh.Fence, writers int, lists []mesh.MemberPage) {
 	b.Helper()
 	next := make(chan mesh.MemberPage, len(lists))
 	for _, l := range lists {

@@ -13,7 +13,9 @@ import (
 // BenchmarkScale imports orgs of 1,000, 10,000 and 100,000 users twice: everybody is in a
 // group Everyone, and in nine others on average, of 180 members each. The cost of a row
 // must not grow with the org. The largest takes a minute.
-func BenchmarkScale(b *testing.B) {
+func BenchmarkScale(b *testing.B) { onEachStore(b, benchmarkScale) }
+
+func benchmarkScale(b *testing.B, open openStore) {
 	for _, users := range []int{1000, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("%d-users", users), func(b *testing.B) {
 			if testing.Short() && users > 10_000 {
@@ -21,7 +23,7 @@ func BenchmarkScale(b *testing.B) {
 			}
 			took := map[string]time.Duration{}
 			for range b.N {
-				s, _ := openTemp(b)
+				s := open(b)
 				for _, run := range []string{"first", "again"} {
 					f := beginBench(b, s, run)
 					begin := time.Now()
@@ -46,7 +48,7 @@ func BenchmarkScale(b *testing.B) {
 }
 
 // writeOrg writes Everyone and users/20 groups of 180 members, in pages of 1,000.
-func writeOrg(b *testing.B, s *mesh.SQLite, f mesh.Fence, users int) (took time.Duration) {
+func writeOrg(b *testing.B, s mesh.Store, f mesh.Fence, users int) (took time.Duration) {
 	b.Helper()
 	writeGroups(b, s, f, users/20+1)
 	for g := range users/20 + 1 {
@@ -74,7 +76,7 @@ func writeOrg(b *testing.B, s *mesh.SQLite, f mesh.Fence, users int) (took time.
 }
 
 // writeGroups writes n groups in pages of 200.
-func writeGroups(b *testing.B, s *mesh.SQLite, f mesh.Fence, n int) {
+func writeGroups(b *testing.B, s mesh.Store, f mesh.Fence, n int) {
 	b.Helper()
 	_, err := s.Claim(b.Context(), f, "groups", "me")
 	require.NoError(b, err)

@@ -25,7 +25,7 @@ func benchUser(n, version int) mesh.Object {
 	return mesh.Object{Type: mesh.User, OktaID: id, ExternalID: id, Attributes: attrs, Hash: hash[:], Stamp: time.Unix(1_700_000_000+int64(version), 0)}
 }
 
-func beginBench(b *testing.B, s *mesh.SQLite, run string) mesh.Fence {
+func beginBench(b *testing.B, s mesh.Store, run string) mesh.Fence {
 	b.Helper()
 	_, err := s.ApplyConnector(b.Context(), mesh.Connector{Name: "bench", Type: "Okta"})
 	require.NoError(b, err)
@@ -34,7 +34,7 @@ func beginBench(b *testing.B, s *mesh.SQLite, run string) mesh.Fence {
 	return f
 }
 
-func writeUsers(b *testing.B, s *mesh.SQLite, f mesh.Fence, pages, version int) {
+func writeUsers(b *testing.B, s mesh.Store, f mesh.Fence, pages, version int) {
 	b.Helper()
 	ctx := b.Context()
 	_, err := s.Claim(ctx, f, "users", "me")
@@ -51,7 +51,9 @@ func writeUsers(b *testing.B, s *mesh.SQLite, f mesh.Fence, pages, version int) 
 
 // BenchmarkWriteObjects writes 10,000 users in pages of 200: new ones, the same
 // again, and all of them changed.
-func BenchmarkWriteObjects(b *testing.B) {
+func BenchmarkWriteObjects(b *testing.B) { onEachStore(b, benchmarkWriteObjects) }
+
+func benchmarkWriteObjects(b *testing.B, open openStore) {
 	const pages = 50
 	for _, c := range []struct {
 		name            string
@@ -60,7 +62,7 @@ func BenchmarkWriteObjects(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			for range b.N {
 				b.StopTimer()
-				s, _ := openTemp(b)
+				s := open(b)
 				if c.before >= 0 {
 					f := beginBench(b, s, "before")
 					writeUsers(b, s, f, pages, c.before)
@@ -78,11 +80,13 @@ func BenchmarkWriteObjects(b *testing.B) {
 
 // BenchmarkMembers writes 100 groups of 1,000 members out of 20,000 users, and
 // settles them; then the same again.
-func BenchmarkMembers(b *testing.B) {
+func BenchmarkMembers(b *testing.B) { onEachStore(b, benchmarkMembers) }
+
+func benchmarkMembers(b *testing.B, open openStore) {
 	const groups, size, users = 100, 1000, 20_000
 	var write, settle, again, resettle time.Duration
 	for range b.N {
-		s, _ := openTemp(b)
+		s := open(b)
 		f := beginBench(b, s, "first")
 		writeUsers(b, s, f, users/200, 0)
 		write += writeMembers(b, s, f, groups, size, users)
@@ -97,7 +101,7 @@ func BenchmarkMembers(b *testing.B) {
 	}
 }
 
-func writeMembers(b *testing.B, s *mesh.SQLite, f mesh.Fence, groups, size, users int) time.Duration {
+func writeMembers(b *testing.B, s mesh.Store, f mesh.Fence, groups, size, users int) time.Duration {
 	b.Helper()
 	ctx, random := b.Context(), rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- the same groups each time
 	page := mesh.ObjectPage{Page: mesh.Page{Stream: "groups", Owner: "me", Number: 1, Done: true}, Import: true}
@@ -126,7 +130,7 @@ func writeMembers(b *testing.B, s *mesh.SQLite, f mesh.Fence, groups, size, user
 	return time.Since(begin)
 }
 
-func settleBench(b *testing.B, s *mesh.SQLite, f mesh.Fence) time.Duration {
+func settleBench(b *testing.B, s mesh.Store, f mesh.Fence) time.Duration {
 	b.Helper()
 	begin := time.Now()
 	res, err := s.Settle(b.Context(), f, mesh.Scope{Users: true, Groups: true}, time.Hour)

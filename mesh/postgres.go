@@ -35,12 +35,12 @@ var _ Store = (*Postgres)(nil)
 // The settings of each connection. Plans follow the order of the statements, over indexes,
 // as SQLite's do: the tables of a run grow from nothing within minutes, and what the
 // planner believes of their sizes is old (docs/adr/0011).
-const (
-	pgPlans = `SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
-		SET join_collapse_limit = 1; SET jit = off; SET standard_conforming_strings = on;`
-	// A process that stopped in mid-transaction must not keep others waiting for ever.
-	pgLimits = `SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s';`
-)
+const pgPlans = `SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off;
+	SET join_collapse_limit = 1; SET jit = off; SET work_mem = '16MB';`
+
+// pgLimits keep a process that stopped in mid-transaction from holding up others for ever.
+// The URL may set others.
+var pgLimits = [][2]string{{"lock_timeout", "30s"}, {"idle_in_transaction_session_timeout", "60s"}}
 
 // OpenPostgres opens the store in the database that url names, as libpq reads it: missing
 // parts come from the environment (PGHOST, PGUSER, PGPASSWORD, PGPASSFILE …). The schema is
@@ -53,15 +53,17 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 	}
 	where := fmt.Sprintf("the mesh database %q on %s", config.Database, config.Host)
 	db := &pgDialect{}
-	writer := pgPool(config, most/2, pgPlans+pgLimits+pgChunk)
+	settings := pgPlans
+	for _, limit := range pgLimits {
+		if config.RuntimeParams[limit[0]] == "" {
+			settings += `SET ` + limit[0] + ` = '` + limit[1] + `';`
+		}
+	}
+	writer := pgPool(config, most/2, settings+pgChunk)
 	reader := pgPool(config, most-most/2, pgPlans)
 	s := &Postgres{newEngine(db, writer, reader)}
 	s.queues = &queueSet{}
-	err = migratePostgres(ctx, reader, config)
-	if err == nil {
-		err = writer.PingContext(ctx)
-	}
-	if err != nil {
+	if err := migratePostgres(ctx, reader, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", where, db.explain(err)), s.Close())
 	}
 	return s, nil

@@ -45,6 +45,12 @@ func (*pgDialect) shadowKeys() string {
 			SELECT key FROM im_ids WHERE connector_key = ?1 AND ?2 = ?2 ORDER BY key) i`
 }
 
+// windowOrder is that of the index of im_dirty, which the nested loop keeps and over which it
+// stops early. Asked for other too, the planner would sort all edges that are left.
+func (*pgDialect) windowOrder(string) string { return `d.key` }
+
+func (*pgDialect) upserts() bool { return true }
+
 // emptyChunk empties the table that each connection has made when it was opened.
 func (*pgDialect) emptyChunk() []string {
 	return []string{`TRUNCATE pg_temp.im_chunk RESTART IDENTITY`}

@@ -60,12 +60,16 @@ func (g *guards) wait(ctx context.Context) error {
 // saw, or else to him of whom it spoke last. The others may be gone; a Full finds out.
 func (g *guards) giveWay(ctx context.Context) error {
 	_, err := g.exec(ctx, `
-		WITH wanted AS MATERIALIZED (
-			SELECT s.key, s.type, s.external_fold, s.stamp, EXISTS (SELECT 1 FROM im_seen n WHERE n.run_key = ?1 AND n.key = s.key) AS seen
-			FROM im_staged s WHERE s.run_key = ?1 AND s.kind IN ('add', 'rename'))
+		WITH wanted AS (
+			SELECT s.key, s.type, s.external_fold, s.stamp,
+				CASE WHEN EXISTS (SELECT 1 FROM im_seen n WHERE n.run_key = ?1 AND n.key = s.key) THEN 1 ELSE 0 END AS seen
+			FROM im_staged s WHERE s.run_key = ?1 AND s.kind IN ('add', 'rename')),
+		rivals AS (
+			SELECT w.key, w.seen, max(w.seen) OVER (PARTITION BY w.type, w.external_fold) AS another,
+				row_number() OVER (PARTITION BY w.type, w.external_fold ORDER BY w.stamp DESC, w.key DESC) AS place
+			FROM wanted w)
 		UPDATE im_staged SET looked_up = 4 WHERE run_key = ?1 AND key IN (
-			SELECT a.key FROM wanted a JOIN wanted b ON b.type = a.type AND b.external_fold = a.external_fold AND b.key <> a.key
-			WHERE NOT a.seen AND (b.seen OR (b.stamp, b.key) > (a.stamp, a.key)))`, g.run)
+			SELECT r.key FROM rivals r WHERE r.seen = 0 AND (r.another = 1 OR r.place > 1))`, g.run)
 	return err
 }
 

@@ -33,6 +33,11 @@ type dialect interface {
 	shadowKeys() string
 	// emptyChunk makes the temporary table im_chunk empty. Its rows are numbered from 1.
 	emptyChunk() []string
+	// windowOrder is the order in which a window of edges is counted, by d.key and then by
+	// other. Were it another, windows would only be larger or smaller.
+	windowOrder(other string) string
+	// upserts says that many rows are written over sooner than changed one by one.
+	upserts() bool
 	// again says that the database has undone a transaction for others' sake: it may be tried
 	// again at once.
 	again(err error) bool

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// edgesOfMember selects the edges of a member, but for those of dirty groups.
-const edgesOfMember = `(group_key, member_key) IN (SELECT k.group_key, k.member_key FROM im_member_groups k WHERE k.member_key = ?)`
+// edgesOfMember selects the edges of the member ?1, but for those of dirty groups.
+const edgesOfMember = `member_key = ?1 AND group_key IN (SELECT k.group_key FROM im_member_groups k WHERE k.member_key = ?1)`
 
 // edgeSide names the edges of one object.
 type edgeSide struct {

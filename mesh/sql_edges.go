@@ -140,7 +140,7 @@ func (w *edgeWalk) args(more ...any) []any {
 // window finds the last of the next n edges; beyond all keys when fewer are left.
 func (w *edgeWalk) window(ctx context.Context, t *tx, n int) (lastKey, lastOther int64, err error) {
 	found, err := first(ctx, t, []any{&lastKey, &lastOther}, `SELECT d.key, `+w.other+w.edges("")+w.dirty()+`
-		ORDER BY d.key, `+w.other+` LIMIT 1 OFFSET :skip`, w.args(sql.Named("skip", n-1))...)
+		ORDER BY `+t.store.db.windowOrder(w.other)+` LIMIT 1 OFFSET :skip`, w.args(sql.Named("skip", n-1))...)
 	if err == nil && !found {
 		return math.MaxInt64, 0, nil
 	}

@@ -120,7 +120,7 @@ func (w *objectWriter) writeObject(ctx context.Context, rows *rowWriter, id obje
 	case s.attrs == nil:
 		_, err = w.exec(ctx, `UPDATE im_objects SET hash = ?, stamp = ?, wants = CASE WHEN ? <> 0 THEN '' ELSE wants END WHERE key = ?`, s.hash, s.stamp, s.content, s.key)
 		return err
-	case s.live && !s.revived: // who and what it is stays, and so do the indexes
+	case s.live && !s.revived && !w.store.db.upserts(): // who and what it is stays, and so do the indexes
 		_, err = w.exec(ctx, `UPDATE im_objects SET attributes = ?, hash = ?, stamp = ?, wants = '', updated_at = ? WHERE key = ?`,
 			string(s.attrs), s.hash, s.stamp, w.now, s.key)
 		return err

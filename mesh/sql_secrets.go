@@ -26,7 +26,7 @@ func (s *engine) GetSecret(ctx context.Context, ref string) (sealed []byte, err 
 }
 
 // ResealSecret implements [Secrets].
-func (s *SQLite) ResealSecret(ctx context.Context, ref string, before, after []byte) (done bool, err error) {
+func (s *engine) ResealSecret(ctx context.Context, ref string, before, after []byte) (done bool, err error) {
 	err = s.write(ctx, func(t *tx) error {
 		n, err := t.exec(ctx, `UPDATE im_secrets SET sealed = ? WHERE ref = ? AND sealed = ?`, after, ref, before)
 		done = n > 0

@@ -279,8 +279,9 @@ func (t *tx) checkExternalIDs(ctx context.Context) error {
 		WITH wanted AS MATERIALIZED (
 			SELECT key, type, external_id, external_fold FROM im_staged WHERE run_key = ?1 AND kind IN ('add', 'rename') AND looked_up < 4),
 		clash AS (
-			SELECT a.type, a.external_id, a.key AS one, b.key AS two FROM wanted a JOIN wanted b
-				ON b.type = a.type AND b.external_fold = a.external_fold AND b.key > a.key
+			SELECT p.type, p.external_id, p.one, p.two FROM (
+				SELECT a.type, a.external_id, a.key AS one, lead(a.key) OVER (PARTITION BY a.type, a.external_fold ORDER BY a.key) AS two
+				FROM wanted a) p WHERE p.two IS NOT NULL
 			UNION ALL
 			SELECT a.type, a.external_id, a.key, o.key FROM wanted a CROSS JOIN im_objects o INDEXED BY im_objects_fold
 				ON o.connector_key = ?2 AND o.type = a.type AND o.external_fold = a.external_fold AND o.state = 'live' AND o.key <> a.key

@@ -19,6 +19,9 @@ func (sqliteDialect) reading() *sql.TxOptions                         { return &
 func (sqliteDialect) again(error) bool                                { return false }
 func (sqliteDialect) explain(err error) error                         { return err }
 
+func (sqliteDialect) windowOrder(other string) string { return `d.key, ` + other }
+func (sqliteDialect) upserts() bool                   { return false }
+
 // shadowKeys counts on from the largest key, as addKeys does.
 func (sqliteDialect) shadowKeys() string {
 	return `INSERT INTO im_shadow_keys (old_key, new_key)

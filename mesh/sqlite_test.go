@@ -98,12 +98,15 @@ func openRaw(t testing.TB, path string) *sql.DB {
 
 func TestFirstOpenByManyGoroutines(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "mesh.db")
+	onEachURL(t, testFirstOpenByManyGoroutines)
+}
+
+func testFirstOpenByManyGoroutines(t *testing.T, url string) {
 	var wg sync.WaitGroup
-	errs := make([]error, 8)
+	errs := make([]error, 10)
 	for i := range errs {
 		wg.Go(func() {
-			s, err := mesh.OpenSQLite(t.Context(), path)
+			s, err := mesh.Open(t.Context(), url)
 			if err == nil {
 				_, err = s.ApplyConnector(t.Context(), mesh.Connector{Name: fmt.Sprint("c", i), Type: "Okta"})
 				err = errors.Join(err, s.Close())
@@ -113,25 +116,27 @@ func TestFirstOpenByManyGoroutines(t *testing.T) {
 	}
 	wg.Wait()
 	require.NoError(t, errors.Join(errs...))
-	all, err := openFile(t, path).ListConnectors(t.Context())
+	all, err := openURL(t, url).ListConnectors(t.Context())
 	require.NoError(t, err)
-	require.Len(t, all, 8)
+	require.Len(t, all, len(errs))
 }
 
 // helperEnv makes the test binary a process of its own that works on a database.
 const helperEnv = "MESH_TEST_DATABASE"
 
-// TestHelperProcess is the body of such a process: it opens the file and imports
+// TestHelperProcess is the body of such a process: it opens the database and imports
 // into a connector of its own while the others do the same. Before it ends a run it
 // waits for the end of its input.
 func TestHelperProcess(t *testing.T) {
 	t.Parallel()
-	path, name, ok := strings.Cut(os.Getenv(helperEnv), "|")
+	url, name, ok := strings.Cut(os.Getenv(helperEnv), "|")
 	if !ok {
 		t.Skip("runs only as a child of another test")
 	}
-	s := openFile(t, path)
-	_, err := s.ApplyConnector(t.Context(), mesh.Connector{Name: name, Type: "Okta"})
+	s, err := mesh.Open(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	_, err = s.ApplyConnector(t.Context(), mesh.Connector{Name: name, Type: "Okta"})
 	require.NoError(t, err)
 	for n := range 3 {
 		importPages(t, s, name, n, func() { _, _ = io.Copy(io.Discard, os.Stdin) })
@@ -141,7 +146,7 @@ func TestHelperProcess(t *testing.T) {
 // importPages is the n-th run of a connector: 20 pages of 10 users, from where an
 // earlier attempt got to. It prints a line for each page, and calls beforeLast before
 // the last one.
-func importPages(t *testing.T, s *mesh.SQLite, name string, n int, beforeLast func()) {
+func importPages(t *testing.T, s mesh.Store, name string, n int, beforeLast func()) {
 	t.Helper()
 	f, err := s.Begin(t.Context(), mesh.BeginRun{Connector: name, RunID: fmt.Sprint(name, n), LeaseTTL: time.Minute})
 	require.NoError(t, err)
@@ -169,17 +174,20 @@ func importPages(t *testing.T, s *mesh.SQLite, name string, n int, beforeLast fu
 }
 
 // helper is a process that runs TestHelperProcess.
-func helper(t *testing.T, path, name string) *exec.Cmd {
+func helper(t *testing.T, url, name string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProcess$") // #nosec G204 G702 -- this very binary
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s|%s", helperEnv, path, name))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s|%s", helperEnv, url, name))
 	return cmd
 }
 
 func TestKilledProcessIsResumed(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "mesh.db")
-	cmd := helper(t, path, "c")
+	onEachURL(t, testKilledProcessIsResumed)
+}
+
+func testKilledProcessIsResumed(t *testing.T, url string) {
+	cmd := helper(t, url, "c")
 	_, err := cmd.StdinPipe() // open until it is killed: it cannot end before, however slow this process is
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
@@ -192,7 +200,7 @@ func TestKilledProcessIsResumed(t *testing.T) {
 		}
 	}
 	require.Error(t, cmd.Wait(), "killed")
-	s := openFile(t, path)
+	s := openURL(t, url)
 	run, err := s.Run(t.Context(), "c0")
 	require.NoError(t, err)
 	require.Empty(t, run.Outcome)
@@ -213,19 +221,22 @@ func TestKilledProcessIsResumed(t *testing.T) {
 
 func TestFirstOpenByManyProcesses(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "state", "mesh.db")
+	onEachURL(t, testFirstOpenByManyProcesses)
+}
+
+func testFirstOpenByManyProcesses(t *testing.T, url string) {
 	var wg sync.WaitGroup
 	const processes = 8
 	outs, errs := make([][]byte, processes), make([]error, processes)
 	for i := range processes {
-		cmd := helper(t, path, fmt.Sprint("c", i))
+		cmd := helper(t, url, fmt.Sprint("c", i))
 		wg.Go(func() { outs[i], errs[i] = cmd.CombinedOutput() })
 	}
 	wg.Wait()
 	for i := range processes {
 		require.NoError(t, errs[i], "%s", outs[i])
 	}
-	s := openFile(t, path)
+	s := openURL(t, url)
 	for i := range processes {
 		name, want := fmt.Sprint("c", i), int64(0)
 		for c, err := range s.Changes(t.Context(), mesh.ChangeQuery{Connector: name}) {
@@ -240,14 +251,17 @@ func TestFirstOpenByManyProcesses(t *testing.T) {
 // TestTwoHandlesOneLease has two processes' worth of handles fight for a lease.
 func TestTwoHandlesOneLease(t *testing.T) {
 	t.Parallel()
-	a, path := openTemp(t)
-	b := openFile(t, path)
+	onEachURL(t, testTwoHandlesOneLease)
+}
+
+func testTwoHandlesOneLease(t *testing.T, url string) {
+	a, b := openURL(t, url), openURL(t, url)
 	_, err := a.ApplyConnector(t.Context(), mesh.Connector{Name: "c", Type: "Okta"})
 	require.NoError(t, err)
 	for round := range 20 {
 		var wg sync.WaitGroup
 		var errs [2]error
-		for i, s := range []*mesh.SQLite{a, b} {
+		for i, s := range []mesh.Store{a, b} {
 			wg.Go(func() {
 				_, errs[i] = s.Begin(t.Context(), mesh.BeginRun{Connector: "c", RunID: fmt.Sprint(round, "-", i), LeaseTTL: time.Minute})
 			})

@@ -78,3 +78,19 @@ func URL(t testing.TB, parameters ...string) string {
 	}
 	return s.URL(database, append([]string{"search_path=" + schema}, parameters...)...)
 }
+
+// Database makes a database of its own for one test, which drops it at its end, and returns
+// its name.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	name := "immesh_" + strings.ToLower(rand.Text())
+	if err := s.Exec(t.Context(), `CREATE DATABASE `+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Exec(context.Background(), `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}

@@ -22,8 +22,14 @@ import (
 // them loses its lease meanwhile.
 func TestFenceLostAmongSharedPages(t *testing.T) {
 	t.Parallel()
+	onEachStore(t, func(t *testing.T, open openStore) {
+		t.Parallel()
+		testFenceLostAmongSharedPages(t, open(t))
+	})
+}
+
+func testFenceLostAmongSharedPages(t *testing.T, s mesh.Store) {
 	ctx := t.Context()
-	s, _ := openTemp(t)
 	fences := map[string]mesh.Fence{}
 	for _, name := range []string{"kept", "lost"} {
 		_, err := s.ApplyConnector(ctx, mesh.Connector{Name: name, Type: "Okta"})
@@ -86,7 +92,7 @@ func shareUser(id, version string) mesh.Object {
 }
 
 // feed is the connector's feed, whose numbers have no gaps.
-func feed(t require.TestingT, s *mesh.SQLite, connector string) (all []mesh.Change) {
+func feed(t require.TestingT, s mesh.Store, connector string) (all []mesh.Change) {
 	for c, err := range s.Changes(context.Background(), mesh.ChangeQuery{Connector: connector}) {
 		require.NoError(t, err)
 		require.EqualValues(t, len(all)+1, c.Seq)
@@ -103,7 +109,7 @@ type sharedWalk struct {
 }
 
 // write writes the walk's pages one after the other.
-func (w sharedWalk) write(ctx context.Context, s *mesh.SQLite, f mesh.Fence) error {
+func (w sharedWalk) write(ctx context.Context, s mesh.Store, f mesh.Fence) error {
 	for i, p := range w.objects {
 		if i == 0 {
 			if _, err := s.Claim(ctx, f, p.Stream, "me"); err != nil {
@@ -166,7 +172,7 @@ func drawWalks(rt *rapid.T, prefix string) (walks []sharedWalk) {
 
 // outcome is what a connector's run left, without what depends on the order of pages
 // that came at once: the numbers and times.
-func outcome(rt *rapid.T, s *mesh.SQLite, connector string) []any {
+func outcome(rt *rapid.T, s mesh.Store, connector string) []any {
 	ctx := context.Background()
 	var changes []string
 	for _, c := range feed(rt, s, connector) {
@@ -185,7 +191,7 @@ func outcome(rt *rapid.T, s *mesh.SQLite, connector string) []any {
 
 // runWalks imports the walks, all at once or one by one, while somebody follows the feed,
 // and returns what each connector holds in the end.
-func runWalks(ctx context.Context, rt *rapid.T, s *mesh.SQLite, walks []sharedWalk, together bool) map[string][]any {
+func runWalks(ctx context.Context, rt *rapid.T, s mesh.Store, walks []sharedWalk, together bool) map[string][]any {
 	fences := map[string]mesh.Fence{}
 	for _, w := range walks {
 		if _, ok := fences[w.connector]; ok {
@@ -226,7 +232,7 @@ func runWalks(ctx context.Context, rt *rapid.T, s *mesh.SQLite, walks []sharedWa
 }
 
 // follow reads the feed as a consumer does: on from the last row that it saw.
-func follow(ctx context.Context, s *mesh.SQLite, connector string, stop <-chan struct{}) error {
+func follow(ctx context.Context, s mesh.Store, connector string, stop <-chan struct{}) error {
 	var last int64
 	for {
 		for c, err := range s.Changes(ctx, mesh.ChangeQuery{Connector: connector, Since: last}) {
@@ -248,11 +254,13 @@ func follow(ctx context.Context, s *mesh.SQLite, connector string, stop <-chan s
 
 func TestPagesAtOnceAreAsPagesInTurn(t *testing.T) {
 	t.Parallel()
-	inTurn, _ := openTemp(t)
-	atOnce, _ := openTemp(t)
-	var n atomic.Int64
-	rapid.Check(t, func(rt *rapid.T) {
-		walks := drawWalks(rt, fmt.Sprint("org", n.Add(1)))
-		require.Equal(rt, runWalks(t.Context(), rt, inTurn, walks, false), runWalks(t.Context(), rt, atOnce, walks, true))
+	onEachStore(t, func(t *testing.T, open openStore) {
+		t.Parallel()
+		inTurn, atOnce := open(t), open(t)
+		var n atomic.Int64
+		rapid.Check(t, func(rt *rapid.T) {
+			walks := drawWalks(rt, fmt.Sprint("org", n.Add(1)))
+			require.Equal(rt, runWalks(t.Context(), rt, inTurn, walks, false), runWalks(t.Context(), rt, atOnce, walks, true))
+		})
 	})
 }
