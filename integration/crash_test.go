@@ -21,12 +21,16 @@ const inFlight = 10
 // page per call in flight may be read again.
 func TestKilledWorkerLosesNothing(t *testing.T) {
 	t.Parallel()
+	onEachDatabase(t, testKilledWorkerLosesNothing)
+}
+
+func testKilledWorkerLosesNothing(t *testing.T, newDB func() string) {
 	const users, groups, kills = 3000, 60, 3
-	calm := newWorld(t, oktasim.Config{Org: generated(t, users, groups)}, nil)
+	calm := newWorldOn(t, newDB(), oktasim.Config{Org: generated(t, users, groups)}, nil)
 	calm.worker()
 	calmRow := calm.completed()
 
-	w := newWorld(t, oktasim.Config{Org: generated(t, users, groups), Latency: 60 * time.Millisecond}, nil)
+	w := newWorldOn(t, newDB(), oktasim.Config{Org: generated(t, users, groups), Latency: 60 * time.Millisecond}, nil)
 	worker := w.worker()
 	runID := w.start()
 	for k := 1; k <= kills; k++ {

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
+	"github.com/identitymesh/okta-connector/internal/pgtest"
 	"github.com/identitymesh/okta-connector/internal/stack"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/okta/oktasim"
@@ -63,6 +64,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer temporal.Close() //nolint:errcheck // the tests are over
+		defer pgtest.Stop()    //nolint:errcheck // the tests are over
 		flag.Parse()
 		if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) { // nobody asked for another number
 			_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // these tests wait more than they work
@@ -109,11 +111,17 @@ var worlds atomic.Int64
 // ConfigJson.
 func newWorld(t *testing.T, c oktasim.Config, cfg map[string]any) *world {
 	t.Helper()
+	return newWorldOn(t, "", c, cfg)
+}
+
+// newWorldOn is newWorld with its mesh in a database of its own, "" for an SQLite file.
+func newWorldOn(t *testing.T, db string, c oktasim.Config, cfg map[string]any) *world {
+	t.Helper()
 	n := worlds.Add(1)
 	w := &world{
 		T:     t,
 		name:  fmt.Sprintf("contoso-%d", n),
-		stack: &stack.Stack{Bin: temporal.Bin, Dir: t.TempDir(), TemporalAddr: temporal.TemporalAddr},
+		stack: &stack.Stack{Bin: temporal.Bin, Dir: t.TempDir(), TemporalAddr: temporal.TemporalAddr, DB: db},
 		sim:   oktasim.New(c),
 		data:  c.Org,
 		queue: fmt.Sprintf("test-%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), n),
@@ -126,6 +134,20 @@ func newWorld(t *testing.T, c oktasim.Config, cfg map[string]any) *world {
 	w.ok(w.starter("oktasim-token\n", "secret", "set", "secret://okta/contoso/apitoken"))
 	w.define(nil)
 	return w
+}
+
+// onEachDatabase runs a test with SQLite and with PostgreSQL; newDB makes a database for a
+// world.
+func onEachDatabase(t *testing.T, run func(t *testing.T, newDB func() string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		run(t, func() string { return "" })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		run(t, func() string { return pgtest.URL(t) })
+	})
 }
 
 // serve gives the world's org an address.
@@ -301,7 +323,7 @@ func (w *world) store() mesh.Store {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mesh == nil {
-		store, err := mesh.OpenSQLite(w.Context(), filepath.Join(w.stack.Dir, "mesh.db"))
+		store, err := mesh.Open(w.Context(), w.stack.Database())
 		require.NoError(w, err)
 		w.mesh = store
 		w.Cleanup(func() { require.NoError(w, store.Close()) })

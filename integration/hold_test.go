@@ -86,7 +86,11 @@ func deletedUsers(w *world, since int) []string {
 // approves: exactly those users go, with their edges.
 func TestHeldAndApproved(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, oktasim.Config{Org: generated(t, 120, 6)}, nil)
+	onEachDatabase(t, testHeldAndApproved)
+}
+
+func testHeldAndApproved(t *testing.T, newDB func() string) {
+	w := newWorldOn(t, newDB(), oktasim.Config{Org: generated(t, 120, 6)}, nil)
 	worker := w.worker()
 	w.completed()
 	before := len(w.changes(0))

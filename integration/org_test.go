@@ -97,7 +97,11 @@ func hasEdges(w *world, group string) bool {
 // imports again: the feed says exactly what happened, with its reason.
 func TestEveryChangeArrives(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, oktasim.Config{Org: generated(t, 400, 15)}, nil)
+	onEachDatabase(t, testEveryChangeArrives)
+}
+
+func testEveryChangeArrives(t *testing.T, newDB func() string) {
+	w := newWorldOn(t, newDB(), oktasim.Config{Org: generated(t, 400, 15)}, nil)
 	w.worker()
 	w.completed()
 	var active []string

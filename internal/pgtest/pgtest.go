@@ -25,14 +25,15 @@ var shared struct {
 // TestMain calls it.
 func Main(m *testing.M) {
 	code := m.Run()
-	if err := stop(); err != nil {
+	if err := Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "stop the tests' PostgreSQL:", err)
 		code = 1
 	}
 	os.Exit(code)
 }
 
-func stop() error {
+// Stop stops the server that the tests of a binary have shared, if any.
+func Stop() error {
 	s := shared.server
 	if s == nil {
 		return nil

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ type Stack struct {
 	Bin string    // folder of worker, starter, oktasim and temporal-dev
 	Dir string    // state folder; made when missing
 	Log io.Writer // gets every process's standard error; nil: nobody
+	DB  string    // URL of the mesh; "": an SQLite file in Dir
 
 	TemporalAddr string // set by Temporal
 	UIURL        string // set by Temporal
@@ -72,6 +74,11 @@ func (s *Stack) Worker(ctx context.Context, env []string, args ...string) (*Proc
 	return p, err
 }
 
+// Database is the URL of the stack's mesh.
+func (s *Stack) Database() string {
+	return cmp.Or(s.DB, "sqlite://"+filepath.Join(s.Dir, "mesh.db"))
+}
+
 // Env is the environment under which worker and starter use this stack.
 func (s *Stack) Env() []string {
 	return []string{
@@ -79,7 +86,7 @@ func (s *Stack) Env() []string {
 		"TEMPORAL_NAMESPACE=default",
 		"TEMPORAL_CONFIG_FILE=" + filepath.Join(s.Dir, "no-temporal-profile.toml"),
 		"XDG_STATE_HOME=" + s.Dir,
-		"IDENTITYMESH_DB=sqlite://" + filepath.Join(s.Dir, "mesh.db"),
+		"IDENTITYMESH_DB=" + s.Database(),
 		"IDENTITYMESH_KEY_FILE=" + filepath.Join(s.Dir, "secrets.key"),
 	}
 }
