@@ -24,7 +24,7 @@ Exit codes: 0 success, or a run that ended as Completed; 1 an error, or a run th
 ended as Failed or Cancelled; 2 wrong usage; 3 HeldDeletes; 4 Skipped; 130 interrupted.
 
 Environment:
-  IDENTITYMESH_DB          the mesh database, sqlite:///path/to/file
+  IDENTITYMESH_DB          the mesh database, sqlite:///path/to/file or postgres://…
                            (default: mesh.db in the state folder)
   IDENTITYMESH_SECRETS     where secrets are kept: table (in the database, the default),
                            env, files, vault or azure; see docs/secrets.md for the

@@ -241,3 +241,14 @@ func execute(ctx context.Context, url string, statements ...string) (err error) 
 	}
 	return nil
 }
+
+// Size is what a database takes on disk, in bytes.
+func (s *Server) Size(ctx context.Context, database string) (size int64, err error) {
+	db, err := sql.Open("pgx", s.url.String())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	err = db.QueryRowContext(ctx, `SELECT pg_database_size($1)`, database).Scan(&size)
+	return size, err
+}

@@ -91,7 +91,7 @@ func (l *lab) imported(ctx context.Context, im imports) (sample, error) {
 			return s, err
 		}
 	}
-	s.DBBytes, err = l.dbBytes()
+	s.DBBytes, err = l.dbBytes(ctx)
 	return s, err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/identitymesh/okta-connector/internal/pgtest"
 	"github.com/identitymesh/okta-connector/internal/stack"
 )
 
@@ -28,6 +29,7 @@ type lab struct {
 	dir    string
 
 	stack         *stack.Stack
+	database      *pgtest.Server // nil: SQLite
 	temporal, sim *stack.Process
 	org           *stack.Org
 	client        client.Client
@@ -36,6 +38,15 @@ type lab struct {
 // open starts Temporal and the simulated org, and defines the connector.
 func (l *lab) open(ctx context.Context, simArgs []string) (err error) {
 	l.stack = &stack.Stack{Bin: l.bin, Dir: l.dir}
+	if l.db == postgres {
+		if l.database, err = pgtest.Start(ctx); err != nil {
+			return err
+		}
+		if !l.database.Own() {
+			return fmt.Errorf("each measurement starts a server of its own: unset %s", pgtest.EnvServer)
+		}
+		l.stack.DB = l.database.URL("postgres")
+	}
 	if l.temporal, err = l.stack.Temporal(ctx); err != nil {
 		return err
 	}
@@ -59,7 +70,11 @@ func (l *lab) close() error {
 	if l.client != nil {
 		l.client.Close()
 	}
-	return errors.Join(l.stack.Close(), os.RemoveAll(l.dir))
+	err := l.stack.Close()
+	if l.database != nil {
+		err = errors.Join(err, l.database.Stop())
+	}
+	return errors.Join(err, os.RemoveAll(l.dir))
 }
 
 // bareFetch measures the bare loop over the lab's org, in milliseconds.
@@ -119,7 +134,10 @@ func (l *lab) settle(ctx context.Context, processes ...*stack.Process) error {
 }
 
 // dbBytes is the size of the mesh on disk.
-func (l *lab) dbBytes() (int64, error) {
+func (l *lab) dbBytes(ctx context.Context) (int64, error) {
+	if l.database != nil {
+		return l.database.Size(ctx, "postgres")
+	}
 	files, err := filepath.Glob(filepath.Join(l.dir, "mesh.db*"))
 	if err != nil {
 		return 0, fmt.Errorf("find the mesh: %w", err)

@@ -1,5 +1,5 @@
 // Command bench measures the product on the simulated org: the built binaries, a real
-// Temporal server, an SQLite mesh, 20 ms a call. It prints tables of what an import
+// Temporal server, a mesh on SQLite (or PostgreSQL), 20 ms a call. It prints tables of what an import
 // costs, how that grows with the org and where the time goes, beside the targets and a
 // bare fetch loop, and writes them to docs/benchmarks.md. It leaves nothing running.
 package main
@@ -41,9 +41,18 @@ func run() int {
 	}
 }
 
+// The databases of --db, as the tables name them.
+const (
+	sqlite   = "sqlite"
+	postgres = "postgres"
+)
+
+var databaseNames = map[string]string{sqlite: "SQLite", postgres: "PostgreSQL"}
+
 // options are the flags.
 type options struct {
 	bin    string
+	db     string
 	repeat int
 	quick  bool
 	only   []string
@@ -71,6 +80,7 @@ Wall times stand beside those of a bare fetch loop, which makes the same calls w
 many in flight and throws the answers away.`,
 		Example: `  go run ./scripts/bench --only import --repeat 1
   go run ./scripts/bench --quick -o json
+  go run ./scripts/bench --db postgres --only import
   make bench`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -85,6 +95,7 @@ many in flight and throws the answers away.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.bin, "bin", "bin", "folder of the built binaries")
+	f.StringVar(&o.db, "db", sqlite, "where the mesh is: sqlite, or postgres for a server that is started for each measurement")
 	f.BoolVar(&o.quick, "quick", false, "leave out wait and large, and measure once")
 	f.IntVar(&o.repeat, "repeat", 5, "how often what does not take long is measured")
 	f.StringSliceVar(&o.only, "only", nil, "measure this alone: "+strings.Join(names(), ", "))
@@ -100,10 +111,14 @@ func (o *options) check() error {
 	switch {
 	case o.repeat < 1:
 		return fmt.Errorf("--repeat must be at least 1, it is %d", o.repeat)
+	case o.db != sqlite && o.db != postgres:
+		return fmt.Errorf("--db %q is unknown: want sqlite or postgres", o.db)
 	case o.format != "markdown" && o.format != "json":
 		return fmt.Errorf("--output %q is unknown: want markdown or json", o.format)
 	case o.out != "" && len(o.only) > 0:
 		return errors.New("--out writes whole tables: it cannot be used with --only")
+	case o.out != "" && o.db != sqlite:
+		return errors.New("--out is about SQLite: print the tables of another database with -o")
 	}
 	for _, name := range o.only {
 		if !slices.Contains(names(), name) {
@@ -137,7 +152,7 @@ func measure(ctx context.Context, o options, command string, stdout, progress io
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 
 	b := &bench{options: o, bin: bin, dir: dir, progress: progress}
-	b.report.Command = command
+	b.report.Command, b.report.Database = command, databaseNames[o.db]
 	if b.report.Machine, err = thisMachine(ctx, bin); err != nil {
 		return err
 	}

@@ -43,8 +43,8 @@ func (r *report) markdown() string {
 
     %s
 
-Everything shares the machine: Temporal, worker, SQLite, and the simulated org, which takes %s for each call before it begins to answer. Figures of several measurements are their median, and their range below it.
-`, m.CPU, m.Cores, m.MemGiB, m.Kernel, m.Go, m.Load, m.Commit, m.Date, r.Command, strings.Replace(latency, "ms", " ms", 1))
+Everything shares the machine: Temporal, worker, %s, and the simulated org, which takes %s for each call before it begins to answer. Figures of several measurements are their median, and their range below it.
+`, m.CPU, m.Cores, m.MemGiB, m.Kernel, m.Go, m.Load, m.Commit, m.Date, r.Command, r.Database, strings.Replace(latency, "ms", " ms", 1))
 	r.writeTargets(&b)
 	r.writeResults(&b)
 	r.writeGrowth(&b)

@@ -29,7 +29,7 @@ type family struct {
 const (
 	famOkta    = "Okta: client, net/http, JSON decode"
 	famMapping = "mapping"
-	famStore   = "store: mesh, SQLite"
+	famStore   = "store: mesh, database"
 	famSDK     = "Temporal: SDK, gRPC, workflows"
 	famOwn     = "activities"
 	famGC      = "garbage collection"
@@ -49,6 +49,7 @@ var owners = []struct{ prefix, family string }{
 	{module + "mesh", famStore},
 	{"modernc.org/", famStore},
 	{"database/sql", famStore},
+	{"github.com/jackc/pgx/", famStore},
 	{"go.temporal.io/", famSDK},
 	{"google.golang.org/", famSDK},
 	{module + "workflows", famSDK},

@@ -8,10 +8,11 @@ import (
 
 // report is what has been measured.
 type report struct {
-	Machine machine   `json:"machine"`
-	Command string    `json:"command"`
-	Results []*result `json:"results"`
-	Shares  []shares  `json:"shares,omitempty"`
+	Machine  machine   `json:"machine"`
+	Command  string    `json:"command"`
+	Database string    `json:"database"`
+	Results  []*result `json:"results"`
+	Shares   []shares  `json:"shares,omitempty"`
 }
 
 // result is one kind of import, measured once or several times.
