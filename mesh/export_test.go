@@ -3,3 +3,6 @@ package mesh
 // TinySteps makes Settle work in the smallest transactions, so that tests stop it
 // at every boundary.
 func (s *engine) TinySteps() { s.edgeWindow, s.indexWindow, s.settleChunk, s.copyChunk = 2, 2, 2, 2 }
+
+// InspectSQLite is Inspect of a file with another patience.
+var InspectSQLite = inspectSQLite

@@ -30,20 +30,16 @@ var _ Store = (*SQLite)(nil)
 // postgres://user@host:5432/database, see [OpenPostgres]. Other schemes are errors that
 // name the remedy. No error quotes a URL that may hold a password.
 func Open(ctx context.Context, url string) (Store, error) {
-	scheme, rest, ok := strings.Cut(url, ":")
+	path, isFile, err := sqlitePath(url)
 	switch {
-	case ok && scheme == "sqlite":
-		if after, found := strings.CutPrefix(rest, "//"); found {
-			if !strings.HasPrefix(after, "/") {
-				return nil, fmt.Errorf("mesh database %q names a host: write sqlite:///absolute/path or sqlite:relative/path", url)
-			}
-			rest = after
-		}
-		return OpenSQLite(ctx, rest)
-	case ok && (scheme == "postgres" || scheme == "postgresql"):
+	case err != nil:
+		return nil, err
+	case isFile:
+		return OpenSQLite(ctx, path)
+	case isPostgres(url):
 		return OpenPostgres(ctx, url)
 	default:
-		return nil, errors.New("the mesh database URL has no known scheme: write sqlite:///absolute/path, sqlite:relative/path or postgres://user@host/database")
+		return nil, errScheme
 	}
 }
 

@@ -61,14 +61,8 @@ func upToDate(ctx context.Context, db *sql.DB, provider *goose.Provider) (bool, 
 	if err := db.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode); err != nil {
 		return false, err
 	}
-	var tables int
-	const versionTable = `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`
-	if err := db.QueryRowContext(ctx, versionTable).Scan(&tables); err != nil || tables == 0 {
-		return false, err
-	}
-	var have int64
-	const version = `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`
-	if err := db.QueryRowContext(ctx, version).Scan(&have); err != nil {
+	have, err := schemaVersion(ctx, db)
+	if err != nil || have == 0 {
 		return false, err
 	}
 	sources := provider.ListSources()
