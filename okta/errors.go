@@ -86,6 +86,14 @@ func (e *Error) asks(code string) bool { return e.Code == code || e.challenge ==
 // Error names the endpoint, the status, Okta's code, summary and causes, the
 // request id, and the remedy of the runbook's Troubleshooting.
 func (e *Error) Error() string {
+	if e.remedy == "" {
+		return e.Message()
+	}
+	return e.Message() + ": " + e.remedy
+}
+
+// Message is Error without the remedy.
+func (e *Error) Message() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "okta: %s %s", e.Method, e.Endpoint)
 	if e.ObjectID != "" {
@@ -112,11 +120,11 @@ func (e *Error) Error() string {
 	if e.RequestID != "" {
 		fmt.Fprintf(&b, " [request %s]", e.RequestID)
 	}
-	if e.remedy != "" {
-		fmt.Fprintf(&b, ": %s", e.remedy)
-	}
 	return b.String()
 }
+
+// Remedy is what to do about the error, "" when only trying again can help.
+func (e *Error) Remedy() string { return e.remedy }
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }

@@ -105,6 +105,7 @@ func TestRefusals(t *testing.T) {
 				require.Equal(t, tt.smaller && name == "list", e.SmallerPage)
 				require.Contains(t, err.Error(), e.Endpoint)
 				require.NotContains(t, err.Error(), "\n")
+				require.Equal(t, strings.TrimSuffix(e.Message()+": "+e.Remedy(), ": "), e.Error())
 				for _, s := range tt.says {
 					require.Contains(t, err.Error(), s)
 				}
