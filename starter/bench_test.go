@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/common/v1"
 	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -62,8 +64,10 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
+func (b *bench) url() string { return "sqlite://" + filepath.ToSlash(filepath.Join(b.dir, "mesh.db")) }
+
 func (b *bench) openStore(ctx context.Context) (mesh.Store, error) {
-	store, err := mesh.Open(ctx, "sqlite://"+filepath.ToSlash(filepath.Join(b.dir, "mesh.db")))
+	store, err := mesh.Open(ctx, b.url())
 	if err != nil || b.hold == nil {
 		return store, err
 	}
@@ -103,12 +107,13 @@ func (b *bench) cli() *cli {
 	b.out.Reset()
 	b.err.Reset()
 	return &cli{
-		stdin:       b.stdin,
-		stdout:      &output{w: &b.out},
-		stderr:      &b.err,
-		tty:         b.tty,
-		openStore:   b.openStore,
-		openSecrets: func(s mesh.Store) (secrets.Backend, error) { return b.openSecrets(s), nil },
+		stdin:        b.stdin,
+		stdout:       &output{w: &b.out},
+		stderr:       &b.err,
+		tty:          b.tty,
+		openStore:    b.openStore,
+		openSecrets:  func(s mesh.Store) (secrets.Backend, error) { return b.openSecrets(s), nil },
+		inspectStore: func(ctx context.Context) (mesh.Inspection, error) { return mesh.Inspect(ctx, b.url()) },
 		dial: func(_ context.Context, namespace string) (temporalClient, error) {
 			b.dialed = append(b.dialed, namespace)
 			return b.temporal, b.dialErr
@@ -265,6 +270,9 @@ type fakeTemporal struct {
 
 	idle       bool  // no worker polls
 	pollersErr error // of DescribeTaskQueue
+
+	attributes    []string // that are registered
+	attributesErr error
 }
 
 func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
@@ -327,6 +335,12 @@ func (f *fakeTemporal) QueryWorkflow(ctx context.Context, workflowID, _, queryTy
 }
 
 func (f *fakeTemporal) ListWorkflow(_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	if name, asked := strings.CutSuffix(r.GetQuery(), " = 'check'"); asked {
+		if f.attributesErr == nil && !slices.Contains(f.attributes, name) {
+			return nil, serviceerror.NewInvalidArgument("column name '" + name + "' is not defined")
+		}
+		return &workflowservice.ListWorkflowExecutionsResponse{}, f.attributesErr
+	}
 	f.listed = r.GetQuery()
 	var found []*workflow.WorkflowExecutionInfo
 	if f.found != "" {

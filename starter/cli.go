@@ -28,7 +28,9 @@ type cli struct {
 
 	openStore   func(ctx context.Context) (mesh.Store, error)
 	openSecrets func(store mesh.Store) (secrets.Backend, error)
-	checkKey    func(ctx context.Context, store mesh.Secrets) error // nil: not checked
+	// inspectStore looks at the mesh database and creates nothing.
+	inspectStore func(ctx context.Context) (mesh.Inspection, error)
+	checkKey     func(ctx context.Context, store mesh.Secrets) error // nil: not checked
 	// dial connects to Temporal; an empty namespace means the environment's.
 	dial      func(ctx context.Context, namespace string) (temporalClient, error)
 	taskQueue func() string
@@ -61,17 +63,18 @@ var _ temporalClient = client.Client(nil)
 // newCLI returns the cli of this process.
 func newCLI() *cli {
 	return &cli{
-		stdin:       os.Stdin,
-		stdout:      &output{w: os.Stdout},
-		stderr:      os.Stderr,
-		tty:         osTerminal{},
-		openStore:   app.OpenStore,
-		openSecrets: func(s mesh.Store) (secrets.Backend, error) { return app.OpenSecrets(s) },
-		checkKey:    app.CheckKey,
-		dial:        dialTemporal,
-		taskQueue:   app.TaskQueue,
-		operator:    osOperator,
-		now:         time.Now,
+		stdin:        os.Stdin,
+		stdout:       &output{w: os.Stdout},
+		stderr:       os.Stderr,
+		tty:          osTerminal{},
+		openStore:    app.OpenStore,
+		openSecrets:  func(s mesh.Store) (secrets.Backend, error) { return app.OpenSecrets(s) },
+		inspectStore: app.InspectStore,
+		checkKey:     app.CheckKey,
+		dial:         dialTemporal,
+		taskQueue:    app.TaskQueue,
+		operator:     osOperator,
+		now:          time.Now,
 	}
 }
 

@@ -17,11 +17,12 @@ import (
 func newConnectorCommand(c *cli) *cobra.Command {
 	return c.group(&cobra.Command{
 		Use:   "connector",
-		Short: "Define, list, show and delete connectors",
+		Short: "Define, check, list, show and delete connectors",
 		Example: `  starter connector init --domain contoso.okta.com > contoso.json
   starter connector apply -f contoso.json
+  starter connector check contoso
   starter connector list`,
-	}, newConnectorInit(c), newConnectorApply(c), newConnectorList(c), newConnectorShow(c), newConnectorDelete(c))
+	}, newConnectorInit(c), newConnectorApply(c), newConnectorList(c), newConnectorShow(c), newConnectorCheck(c), newConnectorDelete(c))
 }
 
 // connectorRow is a connector in `connector list -o json`.

@@ -70,3 +70,12 @@ func OpenStore(ctx context.Context) (mesh.Store, error) {
 	}
 	return mesh.Open(ctx, u)
 }
+
+// InspectStore looks at the mesh database without creating or migrating it.
+func InspectStore(ctx context.Context) (mesh.Inspection, error) {
+	u, err := DatabaseURL()
+	if err != nil {
+		return mesh.Inspection{}, err
+	}
+	return mesh.Inspect(ctx, u)
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/identitymesh/okta-connector/preflight"
+	"github.com/identitymesh/okta-connector/workflows"
+)
+
+// The steps about Temporal.
+const (
+	stepTemporal   preflight.ID = "temporal"
+	stepWorker     preflight.ID = "worker"
+	stepAttributes preflight.ID = "search-attributes"
+	stepSchedule   preflight.ID = "schedule"
+)
+
+// temporalTimeout limits each question to Temporal.
+const temporalTimeout = 5 * time.Second
+
+// checkTemporal looks whether a run would be taken up. It starts nothing.
+func (c *cli) checkTemporal(ctx context.Context, name string) []preflight.Step {
+	temporal := preflight.Step{ID: stepTemporal, Name: "Temporal", Result: preflight.OK}
+	worker := preflight.Step{ID: stepWorker, Name: "Worker"}
+	attributes := preflight.Step{ID: stepAttributes, Name: "Search attributes"}
+	schedule := preflight.Step{ID: stepSchedule, Name: "Schedule"}
+	err := c.withTemporal(ctx, "", func(t temporalClient) error {
+		if err := c.checkWorker(ctx, t, &worker); err != nil {
+			return err
+		}
+		temporal.Found = "reachable, the namespace exists"
+		checkAttributes(ctx, t, &attributes)
+		checkSchedule(ctx, t, name, &schedule)
+		return nil
+	})
+	if err != nil {
+		temporal.Result, temporal.Found = preflight.Failed, oneLine(err.Error())
+		temporal.Advice = "set TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE as for the worker; --no-temporal leaves this out"
+		if _, ok := errors.AsType[*serviceerror.NamespaceNotFound](err); ok {
+			temporal.Advice = "make the namespace, or set TEMPORAL_NAMESPACE to the worker's; --no-temporal leaves this out"
+		}
+		for _, s := range []*preflight.Step{&worker, &attributes, &schedule} {
+			s.Result, s.Found = preflight.Skipped, "not looked at: Temporal comes first"
+		}
+	}
+	return []preflight.Step{temporal, worker, attributes, schedule}
+}
+
+// checkWorker also finds out whether the namespace exists.
+func (c *cli) checkWorker(ctx context.Context, t temporalClient, s *preflight.Step) error {
+	ctx, cancel := context.WithTimeout(ctx, temporalTimeout)
+	defer cancel()
+	queue := c.taskQueue()
+	idle := []string{}
+	for _, kind := range []struct {
+		name string
+		kind enums.TaskQueueType
+	}{{"workflows", enums.TASK_QUEUE_TYPE_WORKFLOW}, {"activities", enums.TASK_QUEUE_TYPE_ACTIVITY}} {
+		d, err := t.DescribeTaskQueue(ctx, queue, kind.kind)
+		if err != nil {
+			return err
+		}
+		if len(d.GetPollers()) == 0 {
+			idle = append(idle, kind.name)
+		}
+	}
+	if len(idle) > 0 {
+		s.Result, s.Found = preflight.Failed, fmt.Sprintf("nobody polls task queue %q for %s", queue, strings.Join(idle, " and "))
+		s.Advice = "a run would wait. " + startAWorker
+		return nil
+	}
+	s.Result, s.Found = preflight.OK, fmt.Sprintf("polls task queue %q", queue)
+	return nil
+}
+
+// checkAttributes asks for runs by each attribute: Temporal refuses a query for one that is
+// not registered, on every kind of server.
+func checkAttributes(ctx context.Context, t temporalClient, s *preflight.Step) {
+	ctx, cancel := context.WithTimeout(ctx, temporalTimeout)
+	defer cancel()
+	var missing []string
+	for _, name := range []string{workflows.ConnectorAttribute.GetName(), workflows.ModeAttribute.GetName(), workflows.OutcomeAttribute.GetName()} {
+		_, err := t.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1, Query: name + " = 'check'"})
+		switch {
+		case attributesRefused(err):
+			missing = append(missing, name)
+		case err != nil:
+			s.Result, s.Found = preflight.Warning, "not known: "+oneLine(err.Error())
+			s.Advice = "this credential may not list runs; runs go without the attributes that are missing"
+			return
+		}
+	}
+	if len(missing) == 0 {
+		s.Result, s.Found = preflight.OK, "registered"
+		return
+	}
+	s.Result, s.Found = preflight.Warning, strings.Join(missing, ", ")+" not registered"
+	s.Advice = "runs go without them; to find runs by connector in the Web UI: temporal operator search-attribute create --name " +
+		strings.Join(missing, " --type Keyword --name ") + " --type Keyword"
+}
+
+func checkSchedule(ctx context.Context, t temporalClient, name string, s *preflight.Step) {
+	ctx, cancel := context.WithTimeout(ctx, temporalTimeout)
+	defer cancel()
+	s.Result = preflight.OK
+	d, err := t.ScheduleClient().GetHandle(ctx, scheduleID(name)).Describe(ctx)
+	switch {
+	case noSchedule(err):
+		s.Found = fmt.Sprintf("none: imports run when somebody starts them; make one with `starter schedule apply %s --every 15m`", name)
+	case err != nil:
+		s.Result, s.Found = preflight.Warning, "not known: "+oneLine(err.Error())
+	case d.Schedule.State != nil && d.Schedule.State.Paused:
+		s.Result, s.Found = preflight.Warning, "paused: "+orDash(oneLine(d.Schedule.State.Note))
+		s.Advice = fmt.Sprintf("`starter schedule resume %s`", name)
+	case len(d.Info.NextActionTimes) > 0:
+		s.Found = "the next run is at " + stamp(d.Info.NextActionTimes[0])
+	default:
+		s.Found = scheduleID(name)
+	}
+}
