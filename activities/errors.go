@@ -86,6 +86,22 @@ func oktaError(err error) error {
 	return permanent(typ, err.Error())
 }
 
+// refused is oktaError of a call of this connector. Where Okta turned the credential down,
+// it names the command that finds out why.
+func (s *session) refused(err error) error {
+	perm := oktaError(err)
+	app, ok := errors.AsType[*temporal.ApplicationError](perm)
+	if !ok || app.Type() != ErrUnauthorized && app.Type() != ErrForbidden {
+		return perm
+	}
+	return permanent(app.Type(), err.Error()+"; "+s.suggestCheck())
+}
+
+// suggestCheck is what to do next about what an administrator of Okta must put right.
+func (s *session) suggestCheck() string {
+	return fmt.Sprintf("to look at everything that a run needs: `starter connector check %s`", s.def.Name)
+}
+
 // storeError translates errors of the mesh. What it does not know, such as a full
 // disk or an unreachable database, is retried until it is repaired: the run's state
 // is in that database.

@@ -166,8 +166,9 @@ func TestWhatOktaRefusesIsNotRetried(t *testing.T) {
 		typ    string
 		want   string
 	}{
-		{"401", status(401), activities.ErrUnauthorized, "401"},
+		{"401", status(401), activities.ErrUnauthorized, "`starter connector check "},
 		{"403", status(403), activities.ErrForbidden, "Read-Only Administrator"},
+		{"403, what next", status(403), activities.ErrForbidden, "`starter connector check "},
 		{"400", status(400), activities.ErrRefused, "400"},
 		{"404", status(404), activities.ErrRefused, "404"},
 		{"a long Retry-After", status(429, "Retry-After: 31"), activities.ErrRefused, "31"},

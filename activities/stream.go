@@ -195,7 +195,7 @@ func (s *session) failed(ctx context.Context, name string, err error) (again boo
 	if e.Kind == okta.Gone {
 		return false, &goneError{err}
 	}
-	if perm := oktaError(err); perm != nil {
+	if perm := s.refused(err); perm != nil {
 		s.flush(ctx)
 		if e.Status == http.StatusUnauthorized && s.secretReplaced(ctx) {
 			s.log.Info("Okta refused the old secret, and there is a new one: with that it is tried again", "stream", name)

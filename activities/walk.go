@@ -281,10 +281,10 @@ func (s *session) emptyList(what string, filtered bool) error {
 	}
 	if s.def.Auth.Mode == connector.ModeOAuth {
 		return permanentf(ErrEmpty, "Okta listed no %s for connector %q: the service app has no admin role, or one that shows it no %s; an empty list is never trusted and nothing was deleted; "+
-			"assign it Read-Only Administrator in Okta's Admin Console under Applications > Applications > (the app) > Admin roles%s", what, s.def.Name, what, advice)
+			"assign it Read-Only Administrator in Okta's Admin Console under Applications > Applications > (the app) > Admin roles%s; %s", what, s.def.Name, what, advice, s.suggestCheck())
 	}
 	return permanentf(ErrEmpty, "Okta listed no %s for connector %q: an empty list is never trusted and nothing was deleted; "+
-		"check that the token's owner has a role that reads %s (Read-Only Administrator)%s", what, s.def.Name, what, advice)
+		"check that the token's owner has a role that reads %s (Read-Only Administrator)%s; %s", what, s.def.Name, what, advice, s.suggestCheck())
 }
 
 // walk reads pages of a list of the whole org.

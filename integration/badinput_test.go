@@ -57,7 +57,7 @@ func TestBadInput(t *testing.T) {
 		want   []string
 	}{
 		{name: "wrong token", token: "wrong-token-canary", calls: -1, want: []string{"401", "E0000011", "Security", "starter secret set"}},
-		{name: "no permission", fault: textAnswer(403, "application/json", forbidden), calls: 1, want: []string{"403", "E0000006", "Read-Only Administrator"}},
+		{name: "no permission", fault: textAnswer(403, "application/json", forbidden), calls: 1, want: []string{"403", "E0000006", "Read-Only Administrator", "`starter connector check "}},
 		{name: "unknown host", config: map[string]any{"OrgDomain": "no-such-org.invalid", "InsecureLoopback": false}, calls: -1, want: []string{"OrgDomain", "no-such-org.invalid"}},
 		{name: "malformed JSON", fault: textAnswer(200, "application/json", `[{"id":`+"\x00"+`}]`), calls: 4, want: []string{"/api/v1/users", "3 retries"}},
 		{name: "HTML 502", fault: textAnswer(502, "text/html", "<html>Bad Gateway</html>"), calls: 4, want: []string{"502", "3 retries"}},

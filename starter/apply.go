@@ -122,6 +122,9 @@ func (c *cli) applyConnector(ctx context.Context, store mesh.Store, text []byte,
 	if err := c.noteMissingSecrets(ctx, store, next.AuthJSON); err != nil {
 		return err
 	}
+	if result != "unchanged" {
+		c.notef("Before its next run, check that it works: %s", suggestCheck(def.Name))
+	}
 	if f == asJSON {
 		return printJSON(c.stdout, struct {
 			Name   string `json:"name"`

@@ -30,7 +30,9 @@ func TestConnectorApply(t *testing.T) {
 	b.stdin = strings.NewReader(canary)
 	b.ok("secret", "set", "secret://okta/contoso/apitoken")
 	b.ok("connector", "apply", "-f", file)
-	require.Empty(t, b.err.String(), "the token is there")
+	require.Equal(t, "Before its next run, check that it works: starter connector check contoso\n", b.err.String(), "the token is there")
+	b.ok("connector", "apply", "-f", file)
+	require.Empty(t, b.err.String(), "nothing changed")
 }
 
 func TestConnectorApplyRefusesBadFiles(t *testing.T) {

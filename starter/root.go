@@ -53,6 +53,7 @@ func newRoot(c *cli) *cobra.Command {
 		Long:  rootLong,
 		Example: `  starter connector init > contoso.json    # asks, stores the token, prints the definition
   starter connector apply -f contoso.json
+  starter connector check contoso           # what would go wrong, and what to do
   starter run contoso --mode full --wait
   starter schedule apply contoso --every 15m --reconcile "Sun 02:00"
   starter objects contoso --type user

@@ -195,6 +195,9 @@ func (c *cli) showStatus(s *status, name string) error {
 			fields = append(fields, field{"Progress", strings.Join(progressParts(*p), ", ")})
 		}
 	}
+	if last := s.lastEnded(); last != nil && last.Outcome == mesh.Failed {
+		fields = append(fields, field{"Last error", oneLine(last.Error)})
+	}
 	if err := printFields(c.stdout, fields); err != nil {
 		return err
 	}
@@ -214,6 +217,16 @@ func (c *cli) showStatus(s *status, name string) error {
 		runs[i] = *r
 	}
 	return c.printRuns(runs, holder)
+}
+
+// lastEnded is the newest run that has ended, nil when there is none.
+func (s *status) lastEnded() *mesh.Run {
+	for _, r := range s.Runs {
+		if r.Outcome != "" && r.Outcome != mesh.Skipped {
+			return r
+		}
+	}
+	return nil
 }
 
 // scheduleFields are the lines of a connector's schedule.
