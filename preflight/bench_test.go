@@ -35,7 +35,8 @@ type bench struct {
 	sim  *oktasim.Server
 	web  *httptest.Server
 	cfg  preflight.Config
-	auth string    // AuthJson; "": an API token
+	auth string // AuthJson; "": an API token
+	http *http.Client
 	now  time.Time // zero: the present
 }
 

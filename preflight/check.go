@@ -44,8 +44,8 @@ type Config struct {
 	// Secrets opens the backend of the secrets; the store is nil where there is no mesh
 	// database yet.
 	Secrets func(store Store) (secrets.Backend, error)
-	// HTTP is the transport to Okta; nil means [okta.NewHTTPClient].
-	HTTP *http.Client
+	// HTTP returns the transport of an import; nil means [okta.NewHTTPClient].
+	HTTP func() (*http.Client, error)
 	// UserAgent is what Okta's System Log shows of the calls; "" means the client's default.
 	UserAgent string
 	// Now is the local clock; nil means time.Now.
@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg Config) *Report {
 		c.Now = time.Now
 	}
 	if c.HTTP == nil {
-		c.HTTP = okta.NewHTTPClient()
+		c.HTTP = func() (*http.Client, error) { return okta.NewHTTPClient(), nil }
 	}
 	c.mesh(ctx)
 	if c.store != nil {
@@ -142,10 +142,15 @@ func (c *check) okta(ctx context.Context) {
 		c.skip(Secret, append([]ID{Proxy, DNS, TCP, TLS}, c.oktaSteps()...)...)
 		return
 	}
-	var err error
+	transport, err := c.HTTP()
+	if err != nil { // its text names the variable of the environment
+		c.fail(Proxy, err.Error(), "")
+		c.skip(Proxy, append([]ID{DNS, TCP, TLS}, c.oktaSteps()...)...)
+		return
+	}
 	c.client, err = okta.New(okta.Options{
 		BaseURL: c.def.Config.BaseURL(), Credentials: credentials,
-		HTTPClient: c.HTTP, UserAgent: c.UserAgent, Timeout: callTimeout, Limits: c.limits,
+		HTTPClient: transport, UserAgent: c.UserAgent, Timeout: callTimeout, Limits: c.limits,
 		RateLimitReserve: c.def.Config.RateLimitReserve,
 		OnCall:           func(okta.Call) { c.calls.Add(1) },
 	})
@@ -153,6 +158,6 @@ func (c *check) okta(ctx context.Context) {
 		c.fail(Credential, err.Error(), "store the secret again with `starter secret set "+c.ref.String()+"`")
 		return
 	}
-	c.probe = newProbe(c.HTTP, c.def.Config.BaseURL())
+	c.probe = newProbe(transport, c.def.Config.BaseURL())
 	c.ask(c.probe.watch(ctx))
 }

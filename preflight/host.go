@@ -25,7 +25,7 @@ const (
 const (
 	adviceFirewall = "let this machine make outbound HTTPS connections to the org, or set HTTPS_PROXY to the proxy that does (runbook, Prerequisites)"
 	adviceProxy    = "check HTTPS_PROXY and NO_PROXY in this environment, and that the proxy lets connections to the org through"
-	adviceInspect  = "where a proxy inspects TLS, add its root certificate to this machine's trust store (SSL_CERT_FILE), or exempt the org from inspection; else check OrgDomain"
+	adviceInspect  = "where a proxy inspects TLS, name its root certificate in IDENTITYMESH_CA_FILE, here and for the worker, or exempt the org from inspection; else check OrgDomain"
 	adviceDomain   = "check OrgDomain: it is the host of the org's sign-in page, such as contoso.okta.com, not contoso-admin.okta.com"
 )
 

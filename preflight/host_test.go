@@ -44,7 +44,7 @@ func secure(t *testing.T, domain string, trusted bool, cert *tls.Certificate) *b
 		require.NoError(t, err)
 		address = net.JoinHostPort(domain, port)
 	}
-	b.cfg.HTTP = okta.NewHTTPClient()
+	b.client()
 	if trusted {
 		pool := x509.NewCertPool()
 		pool.AddCert(web.Certificate())
@@ -55,7 +55,27 @@ func secure(t *testing.T, domain string, trusted bool, cert *tls.Certificate) *b
 }
 
 // transport is that of the bench's own client.
-func (b *bench) transport() *http.Transport { return b.cfg.HTTP.Transport.(*http.Transport) }
+func (b *bench) transport() *http.Transport { return b.http.Transport.(*http.Transport) }
+
+// client gives the bench a client of its own.
+func (b *bench) client() {
+	b.http = okta.NewHTTPClient()
+	b.cfg.HTTP = func() (*http.Client, error) { return b.http, nil }
+}
+
+// An environment that no import can use either is said so before anything is sent.
+func TestATransportThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.apply()
+	b.cfg.HTTP = func() (*http.Client, error) {
+		return nil, errors.New("IDENTITYMESH_CA_FILE: the CA bundle cannot be used")
+	}
+	r := b.run()
+	requireStep(t, r, preflight.Proxy, preflight.Failed, "IDENTITYMESH_CA_FILE: the CA bundle cannot be used", "")
+	requireStep(t, r, preflight.Credential, preflight.Skipped, "Proxy comes first", "")
+	require.Zero(t, r.Calls)
+}
 
 // at stores a connector whose org is asked over TLS.
 func (b *bench) at(domain string) {
@@ -85,7 +105,7 @@ func TestTheWayToOkta(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	noName := func(b *bench) {
-		b.cfg.HTTP = okta.NewHTTPClient()
+		b.client()
 		b.transport().DialContext = (&net.Dialer{Resolver: &net.Resolver{PreferGo: true, Dial: func(context, string, string) (net.Conn, error) {
 			return nil, errors.New("no name server")
 		}}}).DialContext
@@ -116,7 +136,7 @@ func TestTheWayToOkta(t *testing.T) {
 		}, preflight.TLS, preflight.Warning, ", 5 days from now", "must renew it"},
 		"an inspecting proxy": {func(t *testing.T) *bench {
 			return secure(t, "", false, certificate(t, "Acme Inspection", now.Add(-time.Hour), now.Add(100*day)))
-		}, preflight.TLS, preflight.Failed, "the certificate, issued by Acme Inspection (Inspection CA), is not trusted", "where a proxy inspects TLS, add its root certificate"},
+		}, preflight.TLS, preflight.Failed, "the certificate, issued by Acme Inspection (Inspection CA), is not trusted", "where a proxy inspects TLS, name its root certificate in IDENTITYMESH_CA_FILE"},
 		"an expired certificate": {func(t *testing.T) *bench {
 			return secure(t, "", true, certificate(t, "Acme", now.Add(-2*day), now.Add(-day)))
 		}, preflight.TLS, preflight.Failed, "the certificate, issued by Acme (Inspection CA), is valid from", "set this machine's clock"},

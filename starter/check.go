@@ -9,6 +9,7 @@ import (
 	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
 
+	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/preflight"
 	"github.com/identitymesh/okta-connector/secrets"
@@ -68,7 +69,7 @@ Exit codes: 0 nothing failed, 1 something failed (with --strict: or is worth a w
 
 func (c *cli) checkConnector(ctx context.Context, name string, o checkOptions, f format) error {
 	cfg := preflight.Config{
-		Name: name, Now: c.now, Inspect: c.inspectStore,
+		Name: name, Now: c.now, Inspect: c.inspectStore, HTTP: app.OktaHTTP,
 		Open: func(ctx context.Context) (preflight.Store, error) { return c.openStore(ctx) },
 		Secrets: func(store preflight.Store) (secrets.Backend, error) {
 			m, ok := store.(mesh.Store)
