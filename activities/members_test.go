@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,4 +65,22 @@ func TestAStuckListWhoseGroupIsDeleted(t *testing.T) {
 			require.Empty(t, b.live(mesh.GroupMember))
 		})
 	}
+}
+
+// TestAnEmptyGroupIsReadOnce: only a group that had members is read twice before it is
+// believed that it has none.
+func TestAnEmptyGroupIsReadOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 30, 2, nil)
+	id, err := b.org.CreateGroup(map[string]any{"name": "Nobody"})
+	require.NoError(t, err)
+	var calls atomic.Int32
+	b.sim.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/api/v1/groups/"+id+"/users" {
+			calls.Add(1)
+		}
+		return false
+	})
+	b.full()
+	require.EqualValues(t, 1, calls.Load())
 }
