@@ -49,6 +49,8 @@ func (*pgDialect) shadowKeys() string {
 // stops early. Asked for other too, the planner would sort all edges that are left.
 func (*pgDialect) windowOrder(string) string { return `d.key` }
 
+func (*pgDialect) lockReaders() string { return `LOCK TABLE im_readers IN SHARE ROW EXCLUSIVE MODE` }
+
 func (*pgDialect) upserts() bool { return true }
 
 // emptyChunk empties the table that each connection has made when it was opened.

@@ -281,6 +281,9 @@ func TestPostgresRoles(t *testing.T) {
 		n++
 	}
 	require.Equal(t, 8, n)
+	acked, err := r.Acknowledge(ctx, "c", "consumer", 8)
+	require.NoError(t, err)
+	require.EqualValues(t, 8, acked.Acked)
 	_, err = r.GetSecret(ctx, "secret://a/b/c")
 	require.ErrorContains(t, err, "lacks a privilege")
 	_, err = r.ApplyConnector(ctx, mesh.Connector{Name: "d", Type: "Okta"})

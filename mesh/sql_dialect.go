@@ -27,6 +27,9 @@ type dialect interface {
 	reading() *sql.TxOptions
 	// insertRows writes all rows of w.
 	insertRows(ctx context.Context, t *tx, w *rowWriter) error
+	// lockReaders keeps readers of the feed from being declared or moved, "" where whoever
+	// writes is alone.
+	lockReaders() string
 	// addKeys is tx.addKeys for at least one id.
 	addKeys(ctx context.Context, t *tx, typ ObjectType, ids []string, found map[string]int64) (fresh int64, err error)
 	// shadowKeys fills im_shadow_keys for the ids of the connector ?1.

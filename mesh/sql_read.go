@@ -183,6 +183,9 @@ func (s *engine) Changes(ctx context.Context, q ChangeQuery) iter.Seq2[Change, e
 			if err != nil {
 				return err
 			}
+			if err := checkKept(ctx, from, conn, &q); err != nil {
+				return err
+			}
 			where, args := `c.connector_key = ? AND c.seq > ?`, []any{conn, q.Since}
 			if q.ID != "" {
 				group, member, _ := strings.Cut(q.ID, ":")

@@ -20,6 +20,7 @@ func (sqliteDialect) again(error) bool                                { return f
 func (sqliteDialect) explain(err error) error                         { return err }
 
 func (sqliteDialect) windowOrder(other string) string { return `d.key, ` + other }
+func (sqliteDialect) lockReaders() string             { return "" }
 func (sqliteDialect) upserts() bool                   { return false }
 
 // shadowKeys counts on from the largest key, as addKeys does.

@@ -14,6 +14,7 @@ type Store interface {
 	Writer
 	Reader
 	Operator
+	Retention
 	Secrets
 	Close() error
 }
@@ -338,6 +339,9 @@ type ChangeQuery struct {
 	ID        string // external id; empty: all
 	RunID     string // empty: all
 	Limit     int
+	// Kept begins with the oldest row that is kept when retention has removed rows after
+	// Since, which is a [*PrunedError] otherwise.
+	Kept bool
 }
 
 // Reader reads what runs wrote. Sequences yield an error at most once, last.

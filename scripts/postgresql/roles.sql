@@ -6,7 +6,8 @@
 --
 -- identitymesh_owner   owns the schema and migrates it
 -- identitymesh_worker  imports: reads and writes rows, cannot drop, alter or empty a table
--- identitymesh_reader  reads objects and feed; sees no secrets, no definitions
+-- identitymesh_reader  reads objects and feed and acknowledges what it has read; sees no
+--                      secrets, no definitions
 --
 -- Nobody can log in as one of these. Make users of your own and grant them one:
 --
@@ -32,10 +33,10 @@ CREATE SCHEMA IF NOT EXISTS identitymesh AUTHORIZATION identitymesh_owner;
 REVOKE ALL ON SCHEMA identitymesh FROM PUBLIC;
 GRANT USAGE ON SCHEMA identitymesh TO identitymesh_worker, identitymesh_reader;
 
--- The worker keeps one temporary table on each connection.
+-- The store keeps one temporary table on each connection that writes.
 DO $$
 BEGIN
-    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO identitymesh_worker', current_database());
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO identitymesh_worker, identitymesh_reader', current_database());
 END $$;
 
 -- What a migration will make belongs to the worker's rows at once.
@@ -61,8 +62,11 @@ BEGIN
         IF t IN ('im_ids', 'im_objects', 'im_edges', 'im_member_groups', 'im_changes', 'im_runs', 'im_run_counts', 'im_watermarks') THEN
             EXECUTE format('GRANT SELECT ON identitymesh.%I TO identitymesh_reader', t);
         END IF;
+        IF t = 'im_readers' THEN -- it acknowledges what it has read
+            EXECUTE 'GRANT SELECT, INSERT, UPDATE ON identitymesh.im_readers TO identitymesh_reader';
+        END IF;
         IF t = 'im_connectors' THEN
-            EXECUTE 'GRANT SELECT (key, name, type, created_at, updated_at, deleted_at, epoch, seq, shadow_of) ON identitymesh.im_connectors TO identitymesh_reader';
+            EXECUTE 'GRANT SELECT (key, name, type, created_at, updated_at, deleted_at, epoch, seq, pruned_seq, shadow_of) ON identitymesh.im_connectors TO identitymesh_reader';
         END IF;
     END LOOP;
 END $$;

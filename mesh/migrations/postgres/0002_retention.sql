@@ -1,0 +1,16 @@
+-- +goose Up
+
+ALTER TABLE im_connectors ADD COLUMN pruned_seq BIGINT NOT NULL DEFAULT 0; -- the last row of the feed that was removed
+
+-- Who reads the feed, and how far he has got: a row that somebody has not read yet is kept.
+CREATE TABLE im_readers (
+    connector_key      BIGINT NOT NULL,
+    name               TEXT COLLATE "C" NOT NULL,
+    acked              BIGINT NOT NULL,
+    updated_at         BIGINT NOT NULL,
+    PRIMARY KEY (connector_key, name)
+);
+
+-- +goose Down
+DROP TABLE im_readers;
+ALTER TABLE im_connectors DROP COLUMN pruned_seq;
