@@ -67,7 +67,9 @@ func (x *exchange) refusal(resp *http.Response, page *Page) error {
 		return x.caller.Err()
 	}
 	e := x.answered(page, "")
-	x.readErrorBody(e, text)
+	if !x.secret || resp.StatusCode >= 400 { // what is neither a token nor a refusal may hold a token all the same
+		x.readErrorBody(e, text)
+	}
 	challenge := x.challenge(resp.Header)
 	e.challenge, e.detail = challenge.code, join(e.detail, join(challenge.code, challenge.text))
 	switch status := resp.StatusCode; {

@@ -186,3 +186,45 @@ func FuzzRefusal(f *testing.F) {
 		}
 	})
 }
+
+// FuzzToken: whatever the token endpoint answers, calls carry a token that it gave or
+// none, and the token is in no error, also when the org echoes it.
+func FuzzToken(f *testing.F) {
+	f.Add(200, `{"token_type":"DPoP","expires_in":3600,"access_token":"TOKEN","scope":"okta.users.read okta.groups.read"}`, "a-nonce", 401, `{"errorCode":"E0000011","errorSummary":"TOKEN"}`)
+	f.Add(200, `{"token_type":"bearer","expires_in":-1e300,"access_token":"TOKEN"}`, "", 403, `TOKEN`)
+	f.Add(200, `{"token_type":"Bearer","expires_in":1e308,"access_token":"TOKEN\r\nX: y","scope":null}`, "\x00", 200, `[]`)
+	f.Add(200, `{"token_type":"mac","access_token":"TOKEN"}`, "", 200, `[]`)
+	f.Add(400, `{"error":"use_dpop_nonce","error_description":"TOKEN"}`, "n", 200, `[]`)
+	f.Add(429, `{"errorCode":"E0000047"}`, "", 200, `[`)
+	f.Add(302, `[]`, "", 200, `x`)
+	f.Add(200, `access_token=TOKEN&token_type=Bearer`, "", 200, `x`)
+	f.Add(206, `access_token=TOKEN`, "", 200, `x`)
+	credentials := appOf(f)
+	f.Fuzz(func(t *testing.T, status int, body, nonce string, apiStatus int, api string) {
+		if min(status, apiStatus) < 200 || max(status, apiStatus) > 599 {
+			return // net/http gives no other
+		}
+		echo := func(s string) string { return strings.ReplaceAll(s, "TOKEN", canary) }
+		client, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: credentials, HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			require.Equal(t, "contoso.okta.com", r.URL.Host)
+			resp := &http.Response{StatusCode: apiStatus, Header: http.Header{"Dpop-Nonce": {nonce}}, Request: r, Body: io.NopCloser(strings.NewReader(echo(api)))}
+			if r.URL.Path == TokenEndpoint {
+				require.Empty(t, r.Header.Get("Authorization"))
+				resp.StatusCode, resp.Body = status, io.NopCloser(strings.NewReader(body))
+				if status < 400 { // a refusal holds no token
+					resp.Body = io.NopCloser(strings.NewReader(echo(body)))
+				}
+				return resp, nil
+			}
+			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			require.Contains(t, []string{"DPoP", "Bearer"}, scheme)
+			require.NotEmpty(t, token)
+			require.False(t, strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }), "%q", token)
+			return resp, nil
+		})}})
+		require.NoError(t, err)
+		if _, _, err = client.ListUsers(t.Context(), ListUsers{}, ""); err != nil {
+			fit(t, err)
+		}
+	})
+}
