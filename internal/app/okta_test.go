@@ -71,7 +71,7 @@ func TestTheCABundleIsTrustedBesideTheSystems(t *testing.T) {
 	require.True(t, roots.Equal(transport.TLSClientConfig.RootCAs), "the system's roots and that one")
 }
 
-func TestAnUnusableCABundle(t *testing.T) {
+func TestAnUnusableCABundle(t *testing.T) { //nolint:paralleltest // sets environment variables
 	noProxy(t)
 	_, bundle := inspected(t)
 	dir := t.TempDir()
@@ -102,7 +102,7 @@ func TestAnUnusableCABundle(t *testing.T) {
 	}
 }
 
-func TestAProxyThatNobodyCanUse(t *testing.T) {
+func TestAProxyThatNobodyCanUse(t *testing.T) { //nolint:paralleltest // sets environment variables
 	for _, name := range proxyVariables {
 		for _, value := range []string{
 			"http://user:pa%ssword-canary@proxy:3128", "http://user:password-canary@proxy:port", "ftp://password-canary@proxy", "http://user:password-canary@", ":",
