@@ -86,6 +86,8 @@ type world struct {
 	auth  map[string]any // AuthJson; nil: the API token's
 	// namespace is Temporal's; "" is the default one.
 	namespace string
+	// vars are more environment of the processes.
+	vars []string
 
 	*opened
 }
@@ -209,7 +211,7 @@ func (w *world) env() []string {
 	if w.namespace != "" {
 		env = append(env, "TEMPORAL_NAMESPACE="+w.namespace)
 	}
-	return env
+	return append(env, w.vars...)
 }
 
 // worker starts a worker process.

@@ -27,6 +27,7 @@ import (
 	sdkworkflow "go.temporal.io/sdk/workflow"
 
 	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/internal/codec"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 	"github.com/identitymesh/okta-connector/workflows"
@@ -52,6 +53,7 @@ type bench struct {
 	hold     *mesh.Hold      // of every connector
 	backend  secrets.Backend // nil: the table
 	dialErr  error
+	payloads *codec.Codec
 	dialed   []string // the namespaces
 	stdin    io.Reader
 	out, err bytes.Buffer
@@ -119,6 +121,7 @@ func (b *bench) cli() *cli {
 			return b.temporal, b.dialErr
 		},
 		taskQueue: func() string { return "test-queue" },
+		payloads:  func() (*codec.Codec, error) { return b.payloads, nil },
 		operator:  func() string { return "ada@desk" },
 		now:       func() time.Time { return b.now },
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"os"
 	"os/user"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/internal/codec"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 )
@@ -34,6 +37,8 @@ type cli struct {
 	// dial connects to Temporal; an empty namespace means the environment's.
 	dial      func(ctx context.Context, namespace string) (temporalClient, error)
 	taskQueue func() string
+	// payloads is the codec of what goes to Temporal and comes from it.
+	payloads func() (*codec.Codec, error)
 	// operator names who gives this command, as a record of a decision shows it.
 	operator func() string
 	now      func() time.Time
@@ -73,6 +78,7 @@ func newCLI() *cli {
 		checkKey:     app.CheckKey,
 		dial:         dialTemporal,
 		taskQueue:    app.TaskQueue,
+		payloads:     codec.FromEnvironment,
 		operator:     osOperator,
 		now:          time.Now,
 	}
@@ -153,7 +159,21 @@ func (c *cli) withTemporal(ctx context.Context, namespace string, f func(tempora
 		return err
 	}
 	defer t.Close()
-	return f(t)
+	return c.explainTemporal(namespace, f(t))
+}
+
+// explainTemporal adds what to check to an error about the namespace or the credentials,
+// unless the command has said it already.
+func (c *cli) explainTemporal(namespace string, err error) error {
+	if err == nil || strings.Contains(err.Error(), "TEMPORAL_") {
+		return err
+	}
+	o, oerr := app.TemporalOptions(nil)
+	if oerr != nil {
+		return err
+	}
+	o.Namespace = cmp.Or(namespace, o.Namespace)
+	return app.ExplainTemporal(err, o)
 }
 
 // output is standard output. It remembers the first error, so that printing code

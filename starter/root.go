@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/internal/codec"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 )
@@ -40,10 +41,15 @@ Environment:
                            (default: ~/.local/state/identitymesh)
   TEMPORAL_ADDRESS         Temporal's frontend (default: 127.0.0.1:7233)
   TEMPORAL_NAMESPACE       Temporal's namespace (default: default)
-  TEMPORAL_API_KEY, TEMPORAL_TLS, TEMPORAL_TLS_CA_CERT_PATH,
+  TEMPORAL_API_KEY, TEMPORAL_TLS, TEMPORAL_TLS_SERVER_CA_CERT_PATH,
   TEMPORAL_TLS_CLIENT_CERT_PATH, TEMPORAL_TLS_CLIENT_KEY_PATH,
   TEMPORAL_TLS_SERVER_NAME, TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE
-                           as for Temporal's own tools`
+                           as for Temporal's own tools
+  ` + app.EnvAPIKeyFile + `
+                           a file with Temporal's API key, read anew for each call
+  ` + codec.EnvKeyFile + `
+                           keys that encrypt what Temporal stores ('starter codec');
+                           ` + codec.EnvKeys + ` is the file's text instead`
 
 // newRoot returns the command tree.
 func newRoot(c *cli) *cobra.Command {
@@ -79,6 +85,7 @@ func newRoot(c *cli) *cobra.Command {
 		newObjectsCommand(c),
 		newChangesCommand(c),
 		newExportCommand(c),
+		newCodecCommand(c),
 	)
 	return root
 }

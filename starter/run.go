@@ -97,7 +97,7 @@ func (c *cli) runImport(ctx context.Context, store mesh.Store, t temporalClient,
 		return err
 	}
 	if in.Mode == workflows.Auto {
-		if in.Cadence, err = cadenceOf(ctx, t, in.Connector); err != nil {
+		if in.Cadence, err = c.cadenceOf(ctx, t, in.Connector); err != nil {
 			return err
 		}
 	}

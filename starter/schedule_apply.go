@@ -120,6 +120,10 @@ func (c *cli) applySchedule(ctx context.Context, t temporalClient, plan schedule
 // applyPlan creates the schedule, or changes what differs.
 func (c *cli) applyPlan(ctx context.Context, t temporalClient, plan schedulePlan, attributes bool) (applied, error) {
 	a := applied{Connector: plan.connector, Schedule: scheduleID(plan.connector), Result: "unchanged", Changes: []change{}, Cadence: plan.cadence}
+	payloads, err := c.payloads()
+	if err != nil {
+		return a, err
+	}
 	note := fmt.Sprintf("applied by %s", c.operator())
 	spec := plan.spec()
 	schedules := t.ScheduleClient()
@@ -129,7 +133,7 @@ func (c *cli) applyPlan(ctx context.Context, t temporalClient, plan schedulePlan
 			state = &client.ScheduleState{}
 		}
 		a.Paused = state.Paused
-		a.Changes = changes(storedTraits(&in.Description), plan.traits(attributes))
+		a.Changes = changes(storedTraits(&in.Description, payloads), plan.traits(attributes, payloads))
 		if len(a.Changes) == 0 {
 			return nil, temporal.ErrSkipScheduleUpdate
 		}
@@ -143,7 +147,7 @@ func (c *cli) applyPlan(ctx context.Context, t temporalClient, plan schedulePlan
 		}}, nil
 	}}
 	handle := schedules.GetHandle(ctx, a.Schedule)
-	err := handle.Update(ctx, update)
+	err = handle.Update(ctx, update)
 	if !noSchedule(err) {
 		return a, err
 	}

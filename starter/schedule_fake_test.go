@@ -10,7 +10,6 @@ import (
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 )
 
@@ -44,7 +43,7 @@ func (f *fakeSchedules) Create(ctx context.Context, o client.ScheduleOptions) (c
 	f.memo = o.Memo
 	f.all[o.ID] = &client.ScheduleDescription{
 		Schedule: client.Schedule{
-			Spec: served(o.Spec), Action: servedAction(o.Action),
+			Spec: served(o.Spec), Action: servedAction(f.b, o.Action),
 			Policy: &client.SchedulePolicies{Overlap: o.Overlap, CatchupWindow: o.CatchupWindow},
 			State:  &client.ScheduleState{Note: o.Note, Paused: o.Paused},
 		},
@@ -67,10 +66,10 @@ func served(s client.ScheduleSpec) *client.ScheduleSpec {
 	return &s
 }
 
-func servedAction(action client.ScheduleAction) client.ScheduleAction {
+func servedAction(b *bench, action client.ScheduleAction) client.ScheduleAction {
 	a := *action.(*client.ScheduleWorkflowAction)
 	a.Workflow = importWorkflowType
-	p, err := converter.GetDefaultDataConverter().ToPayload(a.Args[0])
+	p, err := b.payloads.DataConverter().ToPayload(a.Args[0])
 	if err != nil {
 		panic(err)
 	}
@@ -129,7 +128,7 @@ func (s fakeSchedule) Update(ctx context.Context, o client.ScheduleUpdateOptions
 		return err
 	}
 	s.f.updates++
-	u.Schedule.Spec, u.Schedule.Action = served(*u.Schedule.Spec), servedAction(u.Schedule.Action)
+	u.Schedule.Spec, u.Schedule.Action = served(*u.Schedule.Spec), servedAction(s.f.b, u.Schedule.Action)
 	d.Schedule = *u.Schedule
 	return nil
 }

@@ -12,10 +12,10 @@ import (
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/identitymesh/okta-connector/activities"
+	"github.com/identitymesh/okta-connector/internal/codec"
 	"github.com/identitymesh/okta-connector/workflows"
 )
 
@@ -145,19 +145,25 @@ func (p schedulePlan) action(attributes bool) *client.ScheduleWorkflowAction {
 
 // traits are what makes a schedule what it is, in words: two schedules with the same
 // traits are the same.
-func (p schedulePlan) traits(attributes bool) []field {
-	return traitsOf(p.spec(), client.SchedulePolicies{Overlap: overlapPolicy, CatchupWindow: p.catchUp()}, p.action(attributes), importWorkflowType, p.input())
+func (p schedulePlan) traits(attributes bool, payloads *codec.Codec) []field {
+	return traitsOf(p.spec(), client.SchedulePolicies{Overlap: overlapPolicy, CatchupWindow: p.catchUp()}, p.action(attributes),
+		importWorkflowType, p.input(), payloads.KeyID())
 }
 
 // storedTraits are those of a schedule as Temporal has it.
-func storedTraits(d *client.ScheduleDescription) []field {
+func storedTraits(d *client.ScheduleDescription, payloads *codec.Codec) []field {
 	spec, policy, action := partsOf(d)
-	in, err := inputOf(d)
+	in, err := inputOf(d, payloads)
 	if err != nil {
 		in.Connector = "(not readable)"
 	}
 	name, _ := action.Workflow.(string)
-	return traitsOf(spec, policy, action, name, in)
+	var key string
+	if len(action.Args) > 0 {
+		p, _ := action.Args[0].(*common.Payload)
+		key = codec.KeyOf(p)
+	}
+	return traitsOf(spec, policy, action, name, in, key)
 }
 
 // partsOf returns the parts of a schedule, zero where it has none.
@@ -177,7 +183,9 @@ func partsOf(d *client.ScheduleDescription) (client.ScheduleSpec, client.Schedul
 	return spec, policy, action
 }
 
-func traitsOf(spec client.ScheduleSpec, policy client.SchedulePolicies, a *client.ScheduleWorkflowAction, workflow string, in workflows.ImportInput) []field {
+func traitsOf(spec client.ScheduleSpec, policy client.SchedulePolicies, a *client.ScheduleWorkflowAction,
+	workflow string, in workflows.ImportInput, key string,
+) []field {
 	overlap := policy.Overlap
 	if overlap == enums.SCHEDULE_OVERLAP_POLICY_UNSPECIFIED {
 		overlap = enums.SCHEDULE_OVERLAP_POLICY_SKIP // the server's default
@@ -199,8 +207,18 @@ func traitsOf(spec client.ScheduleSpec, policy client.SchedulePolicies, a *clien
 		{"task queue", a.TaskQueue},
 		{"workflow", workflow + " " + a.ID},
 		{"search attributes", attributes},
+		{"payloads", payloadsText(key)},
 		{traitInput, string(text)},
 	}
+}
+
+// payloadsText says what a schedule's payloads are encrypted with: applied again, the
+// schedule takes the active key, so that an older one can be removed.
+func payloadsText(key string) string {
+	if key == "" {
+		return "plain"
+	}
+	return "encrypted with key " + key
 }
 
 // traitInput repeats the cadence, for the workflow.
@@ -255,7 +273,7 @@ func single(ranges []client.ScheduleRange) (int, bool) {
 }
 
 // inputOf reads what a schedule gives its workflow.
-func inputOf(d *client.ScheduleDescription) (workflows.ImportInput, error) {
+func inputOf(d *client.ScheduleDescription, payloads *codec.Codec) (workflows.ImportInput, error) {
 	var in workflows.ImportInput
 	_, _, action := partsOf(d)
 	if len(action.Args) == 0 {
@@ -265,12 +283,16 @@ func inputOf(d *client.ScheduleDescription) (workflows.ImportInput, error) {
 	if !ok {
 		return in, fmt.Errorf("its input is a %T", action.Args[0])
 	}
-	err := converter.GetDefaultDataConverter().FromPayload(p, &in)
+	err := payloads.DataConverter().FromPayload(p, &in)
 	return in, err
 }
 
 // cadenceOf is the cadence of a connector's schedule, nil when it has none.
-func cadenceOf(ctx context.Context, t temporalClient, connector string) (*workflows.Cadence, error) {
+func (c *cli) cadenceOf(ctx context.Context, t temporalClient, connector string) (*workflows.Cadence, error) {
+	payloads, err := c.payloads()
+	if err != nil {
+		return nil, err
+	}
 	d, err := t.ScheduleClient().GetHandle(ctx, scheduleID(connector)).Describe(ctx)
 	if noSchedule(err) {
 		return nil, nil
@@ -278,7 +300,7 @@ func cadenceOf(ctx context.Context, t temporalClient, connector string) (*workfl
 	if err != nil {
 		return nil, scheduleError("read", connector, err)
 	}
-	in, err := inputOf(d)
+	in, err := inputOf(d, payloads)
 	if err != nil {
 		return nil, fmt.Errorf("the schedule of connector %s cannot be read (%w): apply it again with 'starter schedule apply', or say --mode", connector, err)
 	}

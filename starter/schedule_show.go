@@ -95,15 +95,19 @@ func (c *cli) schedule(ctx context.Context, store mesh.Store, t temporalClient, 
 	if err != nil {
 		return nil, err
 	}
+	payloads, err := c.payloads()
+	if err != nil {
+		return nil, err
+	}
 	spec, policy, action := partsOf(d)
 	v := &scheduleView{
 		Connector: name, Schedule: scheduleID(name), Next: []time.Time{}, Running: []tick{}, Last: []tick{},
 		OverlapPolicy: policy.Overlap.String(), CatchUpWindow: cmp.Or(shortDuration(policy.CatchupWindow), "0s"),
 		Jitter: cmp.Or(shortDuration(spec.Jitter), "0s"), TaskQueue: action.TaskQueue,
 		Ticks: d.Info.NumActions, Skipped: d.Info.NumActionsSkippedOverlap, MissedCatchUp: d.Info.NumActionsMissedCatchupWindow,
-		CreatedAt: d.Info.CreatedAt.UTC(), traits: storedTraits(d),
+		CreatedAt: d.Info.CreatedAt.UTC(), traits: storedTraits(d, payloads),
 	}
-	if in, err := inputOf(d); err == nil {
+	if in, err := inputOf(d, payloads); err == nil {
 		v.Cadence = in.Cadence
 	}
 	if s := d.Schedule.State; s != nil {

@@ -48,7 +48,7 @@ func TestScheduleApply(t *testing.T) {
 	require.Equal(t, "Scheduled import of contoso", action.StaticSummary)
 	name, _ := action.TypedSearchAttributes.GetKeyword(workflows.ConnectorAttribute)
 	require.Equal(t, "contoso", name)
-	in, err := inputOf(d)
+	in, err := inputOf(d, nil)
 	require.NoError(t, err)
 	require.Equal(t, workflows.ImportInput{Connector: "contoso", Mode: workflows.Auto,
 		Cadence: &workflows.Cadence{Every: "15m", Reconcile: "Sun 02:00", Timezone: "Europe/Berlin"}}, in)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/identitymesh/okta-connector/activities"
 	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/internal/codec"
 )
 
 func main() { os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
@@ -75,7 +76,12 @@ Environment:
   HTTPS_PROXY, NO_PROXY    the proxy for calls to Okta, and hosts that need none
   XDG_STATE_HOME           where the state folder "identitymesh" lives (default ~/.local/state)
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…, TEMPORAL_PROFILE
-                           the connection, as Temporal's own tools read it`,
+                           the connection, as Temporal's own tools read it
+  ` + app.EnvAPIKeyFile + `
+                           a file with Temporal's API key, read anew for each call
+  ` + codec.EnvKeyFile + `
+                           keys that encrypt what Temporal stores ("starter codec");
+                           ` + codec.EnvKeys + ` is the file's text instead`,
 		Example: `  worker
   worker --metrics-addr 127.0.0.1:9464 --log-format console
   TEMPORAL_ADDRESS=temporal.internal:7233 IDENTITYMESH_DB=sqlite:///var/lib/identitymesh/mesh.db worker`,

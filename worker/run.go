@@ -96,7 +96,7 @@ func connect(ctx context.Context, logger *zap.Logger, metrics client.MetricsHand
 	for {
 		c, err := app.DialTemporal(ctx, o, 5*time.Second)
 		if err == nil {
-			if err = namespaceReady(ctx, c, o.Namespace); err == nil {
+			if err = app.ExplainTemporal(namespaceReady(ctx, c, o.Namespace), o); err == nil {
 				registerSearchAttributes(ctx, c, o.Namespace, logger)
 				return c, nil
 			}

@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
+	"github.com/identitymesh/okta-connector/internal/codec"
 	"github.com/identitymesh/okta-connector/workflows"
 )
 
@@ -31,8 +33,9 @@ var recorded = []string{
 }
 
 // replay replays a history file against the workflows of this build.
-func replay(file string) error {
-	r := worker.NewWorkflowReplayer()
+func replay(file string) error { return replayWith(worker.NewWorkflowReplayer(), file) }
+
+func replayWith(r worker.WorkflowReplayer, file string) error {
 	workflows.Register(r)
 	return r.ReplayWorkflowHistoryFromJSONFile(quiet{}, file)
 }
@@ -55,6 +58,27 @@ func TestReplay(t *testing.T) {
 		})
 	}
 	require.Subset(t, names, recorded, "a history is missing: without it this test proves less than it says")
+}
+
+// TestReplayWithCodec replays plain histories in a worker that encrypts: the codec may be
+// turned on while runs and holds are open.
+func TestReplayWithCodec(t *testing.T) {
+	t.Parallel()
+	key := filepath.Join(t.TempDir(), "codec.key")
+	_, err := codec.OpenKeyFile(key).Add()
+	require.NoError(t, err)
+	payloads, err := codec.New(key, "")
+	require.NoError(t, err)
+	var o client.Options
+	payloads.Apply(&o)
+	for _, name := range recorded {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{DataConverter: o.DataConverter, FailureConverter: o.FailureConverter})
+			require.NoError(t, err)
+			require.NoError(t, replayWith(r, filepath.Join("testdata", "replay", name+".json")))
+		})
+	}
 }
 
 // TestReplayNoticesAnotherOrder replays histories in which two activities that follow
