@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/identitymesh/okta-connector/internal/codec"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 )
@@ -28,6 +29,13 @@ func clean(t *testing.T) string {
 		name, _, _ := strings.Cut(e, "=")
 		if name != EnvDB && (strings.HasPrefix(name, "IDENTITYMESH_") || strings.HasPrefix(name, "VAULT_") || strings.HasPrefix(name, "AZURE_")) {
 			t.Setenv(name, "")
+	for _, name := range []string{EnvDB, EnvKeyFile, EnvTaskQueue, EnvAPIKeyFile, codec.EnvKeyFile, codec.EnvKeys} {
+		t.Setenv(name, "")
+	}
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "TEMPORAL_") && name != "TEMPORAL_CONFIG_FILE" {
+			t.Setenv(name, "") // has it put back
+			require.NoError(t, os.Unsetenv(name))
 		}
 	}
 	return dir

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,7 +28,7 @@ const (
 	remedyServerTime = remedyMark + "the server's certificate is not valid now: it has to be renewed, or this machine's clock is wrong"
 	remedyServerName = remedyMark + "the server's certificate is for another name; TEMPORAL_TLS_SERVER_NAME is the name to expect"
 	remedyNoTLS      = remedyMark + "the server does not speak TLS; TEMPORAL_TLS=false turns it off"
-	remedyNoClient   = remedyMark + "the server asks for a client certificate; TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH name its files"
+	remedyNoClient   = remedyMark + "the server wants a client certificate, it seems; TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH name its files"
 )
 
 // reloading is gRPC's TLS with the certificate files read again for each connection, so
@@ -76,10 +77,10 @@ func (r *reloading) ClientHandshake(ctx context.Context, authority string, raw n
 	if err != nil {
 		return nil, nil, explainTLS(err, c)
 	}
-	e := explained{conn, c}
+	e := &explained{Conn: conn, config: c}
 	if raw, ok := conn.(syscall.Conn); ok { // gRPC sets the socket's time-outs through it
 		return struct {
-			explained
+			*explained
 			syscall.Conn
 		}{e, raw}, info, nil
 	}
@@ -99,14 +100,46 @@ type explained struct {
 	net.Conn
 
 	config *tls.Config
+	heard  atomic.Bool // something else than a refusal has arrived
 }
 
-func (e explained) Read(b []byte) (int, error) {
+// Read adds the remedy.
+func (e *explained) Read(b []byte) (int, error) {
 	n, err := e.Conn.Read(b)
-	if err != nil && strings.Contains(err.Error(), "remote error: tls:") {
-		err = explainTLS(err, e.config)
+	if n > 0 {
+		e.heard.Store(true)
 	}
-	return n, err
+	return n, e.explain(err)
+}
+
+// Write adds the remedy: a server that refuses may have hung up before we have said
+// anything, and its reason is then still to be read.
+func (e *explained) Write(b []byte) (int, error) {
+	n, err := e.Conn.Write(b)
+	if err == nil || e.heard.Load() {
+		return n, err
+	}
+	if derr := e.SetReadDeadline(time.Now().Add(time.Second)); derr == nil {
+		if _, reason := e.Conn.Read(make([]byte, 1)); refused(reason) {
+			err = reason
+		}
+	}
+	return n, e.explain(err)
+}
+
+func (e *explained) explain(err error) error {
+	switch {
+	case err == nil || e.heard.Load():
+		return err
+	case refused(err):
+		return explainTLS(err, e.config)
+	default: // a reset overtakes the reason
+		return fmt.Errorf("%w; %s", err, remedyClient(e.config))
+	}
+}
+
+func refused(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "remote error: tls:")
 }
 
 // explainTLS adds to a failed handshake what to check.
@@ -124,7 +157,7 @@ func explainTLS(err error, c *tls.Config) error {
 		return fmt.Errorf("%w; %s", err, remedyServerTime)
 	case record:
 		return fmt.Errorf("%w; %s", err, remedyNoTLS)
-	case strings.Contains(err.Error(), "remote error: tls:"):
+	case refused(err):
 		return fmt.Errorf("%w; %s", err, remedyClient(c))
 	default:
 		return err
@@ -148,6 +181,6 @@ func remedyClient(c *tls.Config) string {
 	case now.Before(leaf.NotBefore):
 		return remedyMark + what + " is not valid yet: is this machine's clock right?"
 	default:
-		return remedyMark + "the server refuses " + what + ": is it from a CA that the server (on Temporal Cloud: the namespace) trusts?"
+		return remedyMark + "the server refuses " + what + ", it seems: is it from a CA that the server (on Temporal Cloud: the namespace) trusts?"
 	}
 }
