@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -80,6 +81,12 @@ func prepareFile(ctx context.Context, path string) (err error) {
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
 		return fmt.Errorf("--db %s: its folder does not exist: create it first", path)
 	}
+	// SQLite would make the file as open as the umask lets it, and its logs with it.
+	if f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err == nil { // an error SQLite will have too, and tell better
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("--db %s: %w", path, err)
+		}
+	}
 	db, err := sql.Open("sqlite", "file:"+uriPath(path)+"?mode=rwc&_pragma=locking_mode=exclusive&_txlock=exclusive")
 	if err != nil {
 		return fileError(path, err)
@@ -112,11 +119,28 @@ func prepareFile(ctx context.Context, path string) (err error) {
 		if err := tx.Commit(); err != nil {
 			return fileError(path, err)
 		}
-		return nil
 	case app != applicationID:
 		return fmt.Errorf("--db %s is a database of something else: name a file of its own for Temporal", path)
 	case version != int64(schemaStamp()):
 		return fmt.Errorf("--db %s was made by another version of the Temporal server (this one wants schema %s): use a new file", path, sqliteschema.Version)
+	}
+	return makePrivate(path)
+}
+
+// makePrivate takes other users' rights to a file of ours away: earlier releases left
+// them in.
+func makePrivate(path string) error {
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			err = os.Chmod(name, info.Mode().Perm()&^0o077)
+		}
+		if err != nil {
+			return fmt.Errorf("--db %s: make the file private: %w", path, err)
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -102,4 +103,26 @@ func TestPrepareFileWithoutFolder(t *testing.T) {
 	t.Parallel()
 	err := prepareFile(t.Context(), filepath.Join(t.TempDir(), "none", "x.db"))
 	require.ErrorContains(t, err, "folder does not exist")
+}
+
+// TestFileIsTheUsersAlone makes a file under the most generous umask, and takes over one
+// that an earlier release left open.
+func TestFileIsTheUsersAlone(t *testing.T) { //nolint:paralleltest // the umask is the process's
+	old := syscall.Umask(0)
+	t.Cleanup(func() { syscall.Umask(old) })
+	path := filepath.Join(t.TempDir(), "dev.db")
+	private := func() {
+		t.Helper()
+		require.NoError(t, prepareFile(t.Context(), path))
+		files, err := filepath.Glob(path + "*")
+		require.NoError(t, err)
+		for _, file := range files {
+			info, err := os.Stat(file)
+			require.NoError(t, err)
+			require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), file)
+		}
+	}
+	private()
+	require.NoError(t, os.Chmod(path, 0o644)) //nolint:gosec // what is to be mended
+	private()
 }

@@ -33,7 +33,10 @@ const otherNamespace = "elsewhere"
 
 // temporal is the server that all tests share; each test has its own task queue,
 // database, org and worker.
-var temporal stack.Stack
+var (
+	temporal        stack.Stack
+	temporalProcess *stack.Process
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -59,7 +62,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 		temporal = stack.Stack{Bin: abs, Dir: dir}
-		if _, err := temporal.Temporal(context.Background(), "--namespace", "default", "--namespace", otherNamespace); err != nil {
+		if temporalProcess, err = temporal.Temporal(context.Background(), "--namespace", "default", "--namespace", otherNamespace); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

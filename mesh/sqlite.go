@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -44,7 +46,8 @@ func Open(ctx context.Context, url string) (Store, error) {
 }
 
 // OpenSQLite opens the store in the file path, creating the file (0600) and its
-// parent folder (0700) when they are missing and migrating the schema under a lock:
+// parent folder (0700) when they are missing, refusing a file that every user of the
+// machine may read or write, and migrating the schema under a lock:
 // any number of processes may open a fresh file at the same moment.
 func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	if path == "" {
@@ -55,7 +58,7 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 		return nil, fmt.Errorf("resolve the mesh database's path: %w", err)
 	}
 	if err := createPrivate(path); err != nil {
-		return nil, fmt.Errorf("create the mesh database %s: %w", path, err)
+		return nil, fmt.Errorf("open the mesh database %s: %w", path, err)
 	}
 	if err := migrateSQLite(ctx, path); err != nil {
 		return nil, fmt.Errorf("migrate the mesh database %s: %w", path, err)
@@ -86,8 +89,10 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	return s, nil
 }
 
-// createPrivate creates the file and its folder for the user alone. An existing
-// file keeps its mode; SQLite gives the log files beside it the same mode.
+// createPrivate creates the file and its folder for the user alone; SQLite gives the log
+// files beside it the same mode. An existing file that everybody may use is refused, not
+// repaired: whoever opened it has to know that the directory's people were readable. Its
+// group may use it: a worker and operators under accounts of their own share it so.
 func createPrivate(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -96,7 +101,23 @@ func createPrivate(path string) error {
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		// Windows has no such mode bits; there the folder's access list protects the file.
+		if mode := info.Mode().Perm(); mode&0o007 != 0 && runtime.GOOS != "windows" {
+			return fmt.Errorf("%s is open to every user of this machine (mode %04o), and it holds people's data; run: chmod 600 %s*", name, mode, path)
+		}
+	}
+	return nil
 }
 
 // dsn is the driver's name for the file with parameters.
