@@ -46,6 +46,8 @@ type cli struct {
 	// acting is set when a command's own code starts; an earlier error is about the
 	// command line.
 	acting bool
+	// tokens are what looks like an API token among the arguments: messages hide it.
+	tokens []string
 }
 
 // temporalClient is the part of Temporal's client that the commands use.
@@ -116,6 +118,7 @@ func dialTemporal(ctx context.Context, namespace string) (temporalClient, error)
 // run executes one command line and returns the exit code.
 func (c *cli) run(ctx context.Context, args []string) int {
 	root := newRoot(c)
+	c.tokens = tokensIn(args)
 	root.SetArgs(args)
 	root.SetIn(c.stdin)
 	root.SetOut(c.stdout)

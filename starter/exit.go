@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -134,5 +136,22 @@ func (c *cli) warnf(format string, args ...any) {
 
 // notef writes a remark to standard error, without the command's name.
 func (c *cli) notef(format string, args ...any) {
-	printLine(c.stderr, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	for _, token := range c.tokens {
+		text = strings.ReplaceAll(text, token, "[token]")
+	}
+	printLine(c.stderr, text)
+}
+
+// apiToken is the shape of Okta's API tokens.
+var apiToken = regexp.MustCompile(`00[A-Za-z0-9_-]{40}`)
+
+// tokensIn returns what looks like an API token in a command line. None belongs there;
+// one that was pasted into the wrong place is not repeated, since messages end up in
+// logs and tickets.
+func tokensIn(args []string) (tokens []string) {
+	for _, arg := range args {
+		tokens = append(tokens, apiToken.FindAllString(arg, -1)...)
+	}
+	return tokens
 }
