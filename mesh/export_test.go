@@ -6,3 +6,6 @@ func (s *engine) TinySteps() { s.edgeWindow, s.indexWindow, s.settleChunk, s.cop
 
 // InspectSQLite is Inspect of a file with another patience.
 var InspectSQLite = inspectSQLite
+
+// UseDriver has every store opened from now on use another driver of SQLite.
+func UseDriver(name string) { driverName = name }

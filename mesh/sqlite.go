@@ -16,6 +16,9 @@ import (
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
 
+// driverName is what database/sql knows the driver by. Tests put a recorder before it.
+var driverName = "sqlite"
+
 // busyTimeout is how long a statement waits for another process's transaction.
 // Transactions are short (one page, one step of Settle), so that only a stuck
 // process makes anybody wait this long.
@@ -65,7 +68,7 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	}
 	// FULL: a page that Temporal counts as done, and a row that a follower of the feed
 	// has read, must survive a power cut.
-	writer, err := sql.Open("sqlite", dsn(path, "_txlock=immediate",
+	writer, err := sql.Open(driverName, dsn(path, "_txlock=immediate",
 		pragma("foreign_keys", "1"), pragma("synchronous", "FULL"),
 		// A cached page takes twice its size, and the system's cache is next: more brings no
 		// speed, for a million memberships either.
@@ -76,7 +79,7 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 		return nil, fmt.Errorf("open the mesh database %s: %w", path, err)
 	}
 	writer.SetMaxOpenConns(1)
-	reader, err := sql.Open("sqlite", dsn(path, "_query_only=1", pragma("cache_size", "-4096")))
+	reader, err := sql.Open(driverName, dsn(path, "_query_only=1", pragma("cache_size", "-4096")))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the mesh database %s: %w", path, err), writer.Close())
 	}

@@ -22,7 +22,7 @@ var sqliteMigrations embed.FS
 // database beside the first. The operating system frees that lock when its holder
 // dies. A file that is up to date is recognised without the lock.
 func migrateSQLite(ctx context.Context, path string) (err error) {
-	db, err := sql.Open("sqlite", dsn(path, "_txlock=immediate"))
+	db, err := sql.Open(driverName, dsn(path, "_txlock=immediate"))
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func lockFile(ctx context.Context, path string) (unlock func() error, err error)
 	if err := createPrivate(path); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", dsn(path, "_txlock=exclusive"))
+	db, err := sql.Open(driverName, dsn(path, "_txlock=exclusive"))
 	if err != nil {
 		return nil, err
 	}
