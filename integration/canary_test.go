@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
@@ -22,6 +25,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -55,6 +59,20 @@ var places = []place{
 	{"the API token in im_secrets", func(w *world, _ string) []string {
 		w.ok(w.starter(apiToken+"\n", "secret", "set", "secret://okta/contoso/apitoken"))
 		return []string{apiToken}
+	}},
+	{"the private key of a service app", func(w *world, _ string) []string {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		require.NoError(w, err)
+		jwk, err := json.Marshal(jose.JSONWebKey{Key: key, KeyID: "k1"})
+		require.NoError(w, err)
+		w.ok(w.starter(string(jwk), "secret", "set", "secret://okta/contoso/privatekey"))
+		w.app = &oktasim.App{
+			ClientID: "0oacanary1d7", Scopes: []string{"okta.users.read", "okta.groups.read"},
+			Keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "k1"}}},
+		}
+		d, err := key.Bytes()
+		require.NoError(w, err)
+		return []string{string(d)}
 	}},
 	{"the key of im_secrets", func(w *world, _ string) []string { return keysetOf(w, filepath.Join(w.stack.Dir, "secrets.key")) }},
 	{"the key of the codec", func(w *world, _ string) []string { return keysetOf(w, w.encrypted()) }},
@@ -153,6 +171,24 @@ func echo(status int, contentType string) func(http.ResponseWriter, *http.Reques
 	})
 }
 
+// echoJWTs answers a path as a fault of oktaFaults does, with the assertion, the proof or
+// the access token that was sent in the place of an API token.
+func echoJWTs(fault, path string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != path {
+			return false
+		}
+		sent := r.Header.Get("Authorization") + r.Header.Get("DPoP")
+		if err := r.ParseForm(); err == nil {
+			sent += r.Form.Get("client_assertion")
+		}
+		as := r.Clone(r.Context())
+		as.URL.Path = "/api/v1/users"
+		as.Header.Set("Authorization", sent)
+		return oktaFaults[fault](w, as)
+	}
+}
+
 // oktaFaults are the answers of an org under which a run fails.
 var oktaFaults = map[string]func(http.ResponseWriter, *http.Request) bool{
 	"401":       echo(401, "application/json"),
@@ -246,6 +282,16 @@ func TestCanary(t *testing.T) {
 		s := w.sibling(oktasim.Config{Org: generated(t, 5, 1), Token: apiToken}, map[string]any{"OrgDomain": domain, "InsecureLoopback": false})
 		runs[name] = out.begin(s)
 	}
+	// The same with a service app, at the API and at the token endpoint.
+	app := *w
+	app.auth = map[string]any{"Mode": "OAuth", "ClientId": w.app.ClientID, "PrivateKey": "secret://okta/contoso/privatekey"}
+	for _, name := range []string{"401", "403", "400", "redirect", "200 HTML"} {
+		for _, path := range []string{"/api/v1/users", "/oauth2/v1/token"} {
+			s := app.sibling(oktasim.Config{Org: generated(t, 5, 1), Apps: []oktasim.App{*w.app}}, nil)
+			s.sim.Intercept(echoJWTs(name, path))
+			runs["OAuth "+name+" "+path] = out.begin(s)
+		}
+	}
 	for name, file := range badFiles {
 		r := w.starter(strings.ReplaceAll(file, "TOKEN", apiToken), "connector", "apply", "-f", "-")
 		require.NotZero(t, r.Code, name)
@@ -283,6 +329,9 @@ func TestCanary(t *testing.T) {
 	out.histories()
 
 	for where, text := range out.texts {
+		if i := jwtText.FindStringIndex(text); i != nil {
+			t.Errorf("%s shows a JWT: …%q", where, text[max(0, i[0]-200):i[1]])
+		}
 		for secret, forms := range forbidden {
 			for _, form := range forms {
 				if i := strings.Index(text, form); i >= 0 {

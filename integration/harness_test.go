@@ -91,6 +91,8 @@ type world struct {
 	namespace string
 	// vars are more environment of the processes.
 	vars []string
+	// app is a service app that an org may know.
+	app *oktasim.App
 
 	*opened
 }

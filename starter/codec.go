@@ -49,8 +49,8 @@ Processes read the file again when it changes; none needs a restart.`,
 	return cmd
 }
 
-// keyFile is the file of the key commands.
-func keyFile(flag string) (*codec.KeyFile, string, error) {
+// codecKeyFile is the file of the key commands.
+func codecKeyFile(flag string) (*codec.KeyFile, string, error) {
 	path := cmp.Or(flag, os.Getenv(codec.EnvKeyFile))
 	if path == "" {
 		return nil, "", usagef("say which file: --file FILE, or set %s", codec.EnvKeyFile)
@@ -66,7 +66,7 @@ func newCodecKeyAdd(c *cli, file *string) *cobra.Command {
   starter codec key add`,
 		Args: noArgs("it makes the key itself"),
 		RunE: c.action(func(context.Context, []string) error {
-			keys, path, err := keyFile(*file)
+			keys, path, err := codecKeyFile(*file)
 			if err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ func newCodecKeyList(c *cli, file *string) *cobra.Command {
 		Example: `  starter codec key list -o json`,
 		Args:    noArgs("it lists every key of the file"),
 		RunE: c.action(func(context.Context, []string) error {
-			keys, _, err := keyFile(*file)
+			keys, _, err := codecKeyFile(*file)
 			if err != nil {
 				return err
 			}
@@ -146,7 +146,7 @@ func newCodecKeyRemove(c *cli, file *string) *cobra.Command {
 
 func changeKey(c *cli, file *string, done string, change func(*codec.KeyFile, string) error) func(context.Context, []string) error {
 	return func(_ context.Context, args []string) error {
-		keys, _, err := keyFile(*file)
+		keys, _, err := codecKeyFile(*file)
 		if err != nil {
 			return err
 		}
