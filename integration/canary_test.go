@@ -421,7 +421,7 @@ func (o *transcript) panics() {
 	worker := sdkworker.New(temporal, s.queue, sdkworker.Options{})
 	workflows.Register(worker)
 	activities.Register(worker, activities.New(activities.Config{
-		Store: o.store(), Secrets: secrets.NewTableStore(o.store(), secrets.OpenKeys(filepath.Join(o.stack.Dir, "secrets.key"))),
+		Store: o.store(), Secrets: secrets.NewTableStore(app.SecretTable(o.store()), secrets.OpenKeys(secrets.KeyFile(filepath.Join(o.stack.Dir, "secrets.key")))),
 		HTTP: &http.Client{Transport: transport},
 	}))
 	require.NoError(o, worker.Start())

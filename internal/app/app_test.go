@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/identitymesh/okta-connector/internal/codec"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 )
@@ -22,18 +21,13 @@ func clean(t *testing.T) string {
 	dir := t.TempDir()
 	t.Setenv("XDG_STATE_HOME", dir)
 	t.Setenv("TEMPORAL_CONFIG_FILE", filepath.Join(dir, "none.toml"))
-	for _, name := range []string{EnvDB, EnvTaskQueue, "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"} {
-		t.Setenv(name, "")
-	}
+	t.Setenv(EnvDB, "")
 	for _, e := range os.Environ() {
 		name, _, _ := strings.Cut(e, "=")
-		if name != EnvDB && (strings.HasPrefix(name, "IDENTITYMESH_") || strings.HasPrefix(name, "VAULT_") || strings.HasPrefix(name, "AZURE_")) {
-			t.Setenv(name, "")
-	for _, name := range []string{EnvDB, EnvKeyFile, EnvTaskQueue, EnvAPIKeyFile, codec.EnvKeyFile, codec.EnvKeys} {
-		t.Setenv(name, "")
-	}
-	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "TEMPORAL_") && name != "TEMPORAL_CONFIG_FILE" {
+		switch {
+		case name == EnvDB, name == "TEMPORAL_CONFIG_FILE":
+		case strings.HasPrefix(name, "IDENTITYMESH_"), strings.HasPrefix(name, "VAULT_"), strings.HasPrefix(name, "AZURE_"),
+			strings.HasPrefix(name, "TEMPORAL_"):
 			t.Setenv(name, "") // has it put back
 			require.NoError(t, os.Unsetenv(name))
 		}

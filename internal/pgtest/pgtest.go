@@ -21,17 +21,6 @@ var shared struct {
 	schemas  atomic.Int64
 }
 
-// Main runs the tests of a package and then stops the server that they have shared.
-// TestMain calls it.
-func Main(m *testing.M) {
-	code := m.Run()
-	if err := Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "stop the tests' PostgreSQL:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
 // Stop stops the server that the tests of a binary have shared, if any.
 func Stop() error {
 	s := shared.server
