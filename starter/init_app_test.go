@@ -4,7 +4,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +30,16 @@ func someKey(t *testing.T) (text, piece string) {
 	return string(b), members.D
 }
 
+// pemOf is the same key as PEM, of several lines.
+func pemOf(t *testing.T, text string) string {
+	t.Helper()
+	var jwk jose.JSONWebKey
+	require.NoError(t, json.Unmarshal([]byte(text), &jwk))
+	der, err := x509.MarshalPKCS8PrivateKey(jwk.Key)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
 func keyFile(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "key.jwk")
@@ -38,6 +50,7 @@ func keyFile(t *testing.T, text string) string {
 func TestConnectorInitOfAServiceApp(t *testing.T) {
 	t.Parallel()
 	key, piece := someKey(t)
+	lines := pemOf(t, key)
 	tests := map[string]struct {
 		terminal bool
 		stdin    string
@@ -45,6 +58,7 @@ func TestConnectorInitOfAServiceApp(t *testing.T) {
 		ref, kid string
 		file     bool
 	}{
+		"PEM":                   {false, lines, []string{"--domain", "contoso.okta.com", "--client-id", "0oa1"}, "secret://okta/contoso/privatekey", "", false},
 		"key on standard input": {false, key + "\n", []string{"--domain", "contoso.okta.com", "--client-id", "0oa1"}, "secret://okta/contoso/privatekey", "", false},
 		"key in a file":         {false, "", []string{"--domain", "contoso.okta.com", "--client-id", "0oa1", "--key-id", "k2"}, "secret://okta/contoso/privatekey", "k2", true},
 		"mode and reference":    {false, key, []string{"--domain", "contoso.okta.com", "--mode", "OAuth", "--client-id", "0oa1", "--ref", "secret://okta/other/key"}, "secret://okta/other/key", "", false},
@@ -66,7 +80,11 @@ func TestConnectorInitOfAServiceApp(t *testing.T) {
 			def, err := connector.Parse([]byte(text))
 			require.NoError(t, err)
 			require.Equal(t, connector.Auth{Mode: connector.ModeOAuth, ClientID: "0oa1", PrivateKey: tt.ref, KeyID: tt.kid}, def.Auth)
-			requireSecret(b, tt.ref, key)
+			stored := key
+			if name == "PEM" {
+				stored = strings.TrimSuffix(lines, "\n")
+			}
+			requireSecret(b, tt.ref, stored)
 			require.NotContains(t, text+b.err.String(), piece)
 
 			b.tty, b.stdin = fakeTerminal{}, strings.NewReader(text)
