@@ -84,6 +84,7 @@ func newRoot(c *cli) *cobra.Command {
 		newRunsCommand(c),
 		newObjectsCommand(c),
 		newChangesCommand(c),
+		newFeedCommand(c),
 		newExportCommand(c),
 		newCodecCommand(c),
 	)
