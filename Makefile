@@ -1,4 +1,4 @@
-# Everything needs Go, git and make only. Go's own caches decide what is stale, so
+# Everything needs Go, git and make only; the tests also start PostgreSQL where it is installed. Go's own caches decide what is stale, so
 # every target is quick when there is nothing to do.
 
 # Tools are built into .tools from the versions that tools/go.mod pins.

@@ -23,6 +23,8 @@ const (
 	// maxIdle is how many idle connections a pool keeps, and idleTime for how long.
 	maxIdle  = 4
 	idleTime = 5 * time.Minute
+	// connectTimeout is how long a server may take to answer, unless the URL says another.
+	connectTimeout = 10 * time.Second
 )
 
 // Postgres is the [Store] on a PostgreSQL server (15 or later), shared by any number of
@@ -86,6 +88,9 @@ func pgConfig(text string) (config *pgx.ConnConfig, most int, err error) {
 		if most, err = strconv.Atoi(n); err != nil || most < smallestPool {
 			return nil, 0, fmt.Errorf("the mesh database URL asks for %s=%q: write a number, %d or more", poolParameter, n, smallestPool)
 		}
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
 	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "identitymesh"

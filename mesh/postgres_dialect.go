@@ -16,6 +16,7 @@ type pgDialect struct{ pgWords }
 
 func (d *pgDialect) words(query string, args []any) (string, []any) { return d.say(query, args) }
 func (*pgDialect) keepsStatements() bool                            { return false }
+func (*pgDialect) remote() bool                                     { return true }
 func (*pgDialect) packs() bool                                      { return true }
 
 // writing is READ COMMITTED: each statement sees what was committed before it began, and

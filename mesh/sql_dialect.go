@@ -15,6 +15,9 @@ type dialect interface {
 	words(query string, args []any) (string, []any)
 	// keepsStatements says that statements are prepared once and kept by the engine.
 	keepsStatements() bool
+	// remote says that the end of a statement's context is what ends it when the server does not
+	// answer.
+	remote() bool
 	// packs says that texts are stored in another form: see rowSet.
 	packs() bool
 	// lock takes the rows of the connectors that where selects, until the transaction ends:

@@ -65,7 +65,7 @@ func fenceFirst(ctx context.Context, f Fence, fn func(t *tx) error) func(t *tx) 
 }
 
 // begin begins a transaction that is rolled back when life ends. Its statements run
-// under ctx.
+// under ctx, or under life where a server may never answer.
 func (s *engine) begin(ctx, life context.Context, options *sql.TxOptions) (*sqlTx, error) {
 	if err := s.prepareWanted(ctx); err != nil {
 		return nil, err
@@ -73,6 +73,9 @@ func (s *engine) begin(ctx, life context.Context, options *sql.TxOptions) (*sqlT
 	begun, err := s.writer.BeginTx(life, options)
 	if err != nil {
 		return nil, fmt.Errorf("begin a mesh transaction: %w", err)
+	}
+	if s.db.remote() {
+		ctx = life
 	}
 	return &sqlTx{store: s, sql: begun, ctx: ctx, stmts: map[string]*sql.Stmt{}, entered: map[Fence]entry{}}, nil
 }

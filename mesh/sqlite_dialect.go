@@ -21,6 +21,7 @@ func (sqliteDialect) explain(err error) error                         { return e
 
 func (sqliteDialect) windowOrder(other string) string { return `d.key, ` + other }
 func (sqliteDialect) lockReaders() string             { return "" }
+func (sqliteDialect) remote() bool                    { return false }
 func (sqliteDialect) upserts() bool                   { return false }
 
 // shadowKeys counts on from the largest key, as addKeys does.
