@@ -1,5 +1,5 @@
 # The product's static binaries on an empty image, as a user without rights.
-FROM golang:1.26.8-bookworm AS build
+FROM golang:1.26.10-bookworm AS build
 WORKDIR /src
 COPY . .
 ENV CGO_ENABLED=0

@@ -11,6 +11,11 @@ LINT  := $(CURDIR)/$(TOOLS)/golangci-lint
 # to another user).
 export GOFLAGS := $(shell go env GOFLAGS) -trimpath -buildvcs=false
 
+# The go.mod files name the Go release that mends what is known of the standard library;
+# an older Go gets it by itself. GOTOOLCHAIN=local, which Go's images set, would keep the
+# older one: it is what remains where the release cannot be had.
+export GOTOOLCHAIN := $(or $(shell GOTOOLCHAIN=auto go version >/dev/null 2>&1 && echo auto),local)
+
 VERSION     := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
 # temporal-dev is 200 MB to link: its version moves only with its own folder.
 DEV_VERSION := $(or $(shell git log -1 --format=%h -- devserver 2>/dev/null),unknown)

@@ -2,6 +2,8 @@ module github.com/identitymesh/okta-connector/devserver
 
 go 1.26.8
 
+toolchain go1.26.10
+
 require (
 	github.com/google/uuid v1.6.0
 	github.com/stretchr/testify v1.11.1
