@@ -154,3 +154,32 @@ func rawURL(t *testing.T, url string) *sql.DB {
 	}
 	return rawPostgres(t, url)
 }
+
+// TestUpgradeFromTheFirstSchema opens a database of the release before retention.
+func TestUpgradeFromTheFirstSchema(t *testing.T) {
+	t.Parallel()
+	onEachURL(t, func(t *testing.T, url string) {
+		ctx := t.Context()
+		s, err := mesh.Open(ctx, url)
+		require.NoError(t, err)
+		_, err = s.ApplyConnector(ctx, mesh.Connector{Name: "c", Type: "Okta"})
+		require.NoError(t, err)
+		f, err := s.Begin(ctx, mesh.BeginRun{Connector: "c", RunID: "r", LeaseTTL: time.Hour})
+		require.NoError(t, err)
+		_, err = writeThrough(ctx, s, f, "users", 2)
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		raw := rawURL(t, url)
+		for _, q := range []string{`DROP TABLE im_readers`, `ALTER TABLE im_connectors DROP COLUMN pruned_seq`, `DELETE FROM goose_db_version WHERE version_id = 2`} {
+			_, err := raw.ExecContext(ctx, q)
+			require.NoError(t, err)
+		}
+		upgraded := openURL(t, url)
+		require.Len(t, feed(t, upgraded, "c"), 4)
+		_, err = writeThrough(ctx, upgraded, f, "more", 2)
+		require.NoError(t, err)
+		r, err := upgraded.Acknowledge(ctx, "c", "reader", 8)
+		require.NoError(t, err)
+		require.EqualValues(t, 8, r.Acked)
+	})
+}
