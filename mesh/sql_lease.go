@@ -200,11 +200,17 @@ func (t *tx) take(ctx context.Context, b BeginRun, token, ttl int64) error {
 // Its own End may still say how it really ended.
 func (t *tx) supersede(ctx context.Context, runID, why string) error {
 	var run int64
-	found, err := first(ctx, t, []any{&run}, `
+	found, err := first(ctx, t, []any{&run}, `SELECT key FROM im_runs WHERE run_id = ? AND ended_at IS NULL`, runID)
+	if err != nil || !found {
+		return err
+	}
+	if err := t.countEnd(ctx, run, Failed); err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, `
 		UPDATE im_runs SET outcome = ?, error = ?, ended_at = ?, superseded = 1,
 			watermark = (SELECT w.watermark FROM im_watermarks w WHERE w.connector_key = im_runs.connector_key)
-		WHERE run_id = ? AND ended_at IS NULL RETURNING key`, Failed, why, t.now, runID)
-	if err != nil || !found {
+		WHERE key = ?`, Failed, why, t.now, run); err != nil {
 		return err
 	}
 	return t.dropWorkingRows(ctx, run)

@@ -73,6 +73,9 @@ func (t *tx) committedBefore(ctx context.Context, f Fence) (bool, error) {
 // endRun completes the run row of t.run, drops its working rows and releases its
 // lease, if it has it.
 func (t *tx) endRun(ctx context.Context, outcome Outcome, message string) error {
+	if err := t.countEnd(ctx, t.run, outcome); err != nil {
+		return err
+	}
 	if _, err := t.exec(ctx, `
 		UPDATE im_runs SET outcome = ?1, error = ?2, ended_at = ?3, superseded = 0,
 			watermark = (SELECT w.watermark FROM im_watermarks w WHERE w.connector_key = im_runs.connector_key)
@@ -146,12 +149,18 @@ func (s *engine) Skip(ctx context.Context, b BeginRun, message string) (run *Run
 		if started.IsZero() {
 			started = fromMillis(t.now)
 		}
-		if _, err := t.exec(ctx, `
-			INSERT INTO im_runs (run_id, connector_key, mode, workflow_id, namespace, token, outcome, note, started_at, ended_at, watermark)
-			VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, (SELECT watermark FROM im_watermarks WHERE connector_key = ?2))
+		fresh, err := t.exec(ctx, `
+			INSERT INTO im_runs (run_id, connector_key, mode, workflow_id, namespace, token, note, started_at, watermark)
+			VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, (SELECT watermark FROM im_watermarks WHERE connector_key = ?2))
 			ON CONFLICT (run_id) DO NOTHING`,
-			b.RunID, t.conn, b.Mode, b.WorkflowID, b.Namespace, Skipped, message, toMillis(started), t.now); err != nil {
+			b.RunID, t.conn, b.Mode, b.WorkflowID, b.Namespace, message, toMillis(started))
+		if err != nil {
 			return err
+		}
+		if fresh > 0 {
+			if err := t.skipped(ctx, b.RunID); err != nil {
+				return err
+			}
 		}
 		if run, err = runByID(ctx, t, b.RunID); err == nil && (run.Outcome != Skipped || run.Connector != b.Connector) {
 			err = &ConflictError{fmt.Sprintf("run %s of connector %q has begun: it cannot be skipped", b.RunID, run.Connector)}
@@ -162,6 +171,18 @@ func (s *engine) Skip(ctx context.Context, b BeginRun, message string) (run *Run
 		return nil, err
 	}
 	return run, nil
+}
+
+// skipped ends the row that Skip has just written.
+func (t *tx) skipped(ctx context.Context, runID string) error {
+	if _, err := first(ctx, t, []any{&t.run}, `SELECT key FROM im_runs WHERE run_id = ?`, runID); err != nil {
+		return err
+	}
+	if err := t.countEnd(ctx, t.run, Skipped); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE im_runs SET outcome = ?, ended_at = ? WHERE key = ?`, Skipped, t.now, t.run)
+	return err
 }
 
 const selectRun = `

@@ -68,6 +68,8 @@ func (t *tx) condemnShadow(ctx context.Context, conn int64) error {
 		`DELETE FROM im_held WHERE hold_key IN (SELECT key FROM im_holds WHERE connector_key = ?)`,
 		`DELETE FROM im_holds WHERE connector_key = ?`,
 		`DELETE FROM im_runs WHERE connector_key = ?`,
+		`DELETE FROM im_run_totals WHERE connector_key = ?`,
+		`DELETE FROM im_change_totals WHERE connector_key = ?`,
 		`DELETE FROM im_dirty WHERE connector_key = ?`,
 		`DELETE FROM im_watermarks WHERE connector_key = ?`,
 	} {

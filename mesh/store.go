@@ -15,6 +15,7 @@ type Store interface {
 	Reader
 	Operator
 	Retention
+	Observer
 	Secrets
 	Close() error
 }
