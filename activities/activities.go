@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/identitymesh/okta-connector/mesh"
@@ -33,8 +34,9 @@ type Activities struct {
 	store   Store
 	secrets secrets.Resolver
 	http    *http.Client
-	limits  orgLimits
+	limits  *Budgets
 	tokens  okta.Tokens // of service apps: all activities of the worker share one each
+	metrics client.MetricsHandler
 	waits   waitBook
 	agent   string
 	// closed asks Temporal whether a run's workflow is closed; nil: never known.
@@ -69,6 +71,10 @@ type Config struct {
 	// Closed lets a run take over from one whose workflow was terminated, before the
 	// lease of that one runs out. nil: it waits for that.
 	Closed Closed
+	// Metrics counts calls, pages and waits; nil: nobody does.
+	Metrics client.MetricsHandler
+	// Budgets is what is known of the orgs' rate limits; nil means a state of its own.
+	Budgets *Budgets
 	// SearchCap is how many rows Okta shows of one search at most; 0 means the 50,000
 	// that are reported of it. Only tests set it.
 	SearchCap int
@@ -80,10 +86,16 @@ type Closed func(ctx context.Context, namespace, workflowID, runID string) bool
 
 // New returns the activities of a worker.
 func New(c Config) *Activities {
-	a := &Activities{store: c.Store, secrets: c.Secrets, http: c.HTTP, agent: c.UserAgent,
+	a := &Activities{store: c.Store, secrets: c.Secrets, http: c.HTTP, agent: c.UserAgent, limits: c.Budgets, metrics: c.Metrics,
 		leaseTTL: c.LeaseTTL, turn: cmp.Or(c.Turn, DefaultTurn), closed: c.Closed, searchCap: cmp.Or(c.SearchCap, searchCap)}
 	if a.http == nil {
 		a.http = okta.NewHTTPClient()
+	}
+	if a.limits == nil {
+		a.limits = &Budgets{}
+	}
+	if a.metrics == nil {
+		a.metrics = client.MetricsNopHandler
 	}
 	if a.leaseTTL == 0 {
 		a.leaseTTL = DefaultLeaseTTL
@@ -93,27 +105,6 @@ func New(c Config) *Activities {
 
 // Register registers every activity, for the worker and for every test.
 func Register(r worker.ActivityRegistry, a *Activities) { r.RegisterActivity(a) }
-
-// orgLimits keeps one rate-limit state per org, shared by all activities of the
-// worker. The zero value is ready.
-type orgLimits struct {
-	mu   sync.Mutex
-	orgs map[string]*okta.Limits
-}
-
-func (l *orgLimits) of(baseURL string) *okta.Limits {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.orgs == nil {
-		l.orgs = make(map[string]*okta.Limits)
-	}
-	o := l.orgs[baseURL]
-	if o == nil {
-		o = okta.NewLimits()
-		l.orgs[baseURL] = o
-	}
-	return o
-}
 
 // waitBook counts the waits for a rate limit: activities side by side that wait for
 // the same window wait once. The zero value is ready.

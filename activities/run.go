@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"go.temporal.io/sdk/activity"
-
 	"github.com/identitymesh/okta-connector/connector"
 	"github.com/identitymesh/okta-connector/mesh"
 )
@@ -129,9 +127,7 @@ func (a *Activities) CommitRun(ctx context.Context, in CommitInput) (*RunResult,
 	if err != nil {
 		return nil, storeError(err)
 	}
-	if run.Watermark != nil {
-		activity.GetLogger(ctx).Info("Watermark advanced", "connector", run.Connector, "run", run.RunID, "watermark", run.Watermark.String())
-	}
+	logEnd(ctx, run, in.Plan.Watermark)
 	r := runResult(run)
 	r.HoldOpen, r.HoldChanged, err = a.holdAfter(ctx, in.Fence.Connector, run.RunID)
 	return r, storeError(err)
@@ -147,6 +143,7 @@ func (a *Activities) EndRun(ctx context.Context, in EndInput) (*EndResult, error
 	if err != nil {
 		return nil, storeError(err)
 	}
+	logEnd(ctx, run, run.Watermark)
 	r := &EndResult{}
 	r.HoldOpen, r.HoldChanged, err = a.holdAfter(ctx, run.Connector, run.RunID)
 	return r, storeError(err)

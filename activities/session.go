@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"hash/maphash"
 	"sync/atomic"
 	"time"
@@ -35,11 +34,12 @@ type session struct {
 	began time.Time
 	turn  time.Duration // how long it reads
 	pages int           // recorded by this attempt
+	rows  int           // of those pages
 	sat   time.Duration // short waits since the last page
 	cost  Cost          // but for its APICalls
 	beat  *heart
 
-	metrics  client.MetricsHandler
+	metrics  client.MetricsHandler // of the connector
 	calls    atomic.Int64 // not yet recorded in the mesh
 	allCalls atomic.Int64
 	// searchable are users whom search showed without the filter, of the batch in hand.
@@ -66,7 +66,7 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 		began: time.Now(), turn: a.turn,
 		log: log.With(activity.GetLogger(ctx), "connector", f.Connector, "run", f.RunID),
 	}
-	s.metrics = activity.GetMetricsHandler(ctx)
+	s.metrics = a.metrics.WithTags(map[string]string{"connector": mesh.RealName(f.Connector)})
 	s.okta, err = okta.New(okta.Options{
 		BaseURL:     def.Config.BaseURL(),
 		Credentials: credentials,
@@ -84,8 +84,11 @@ func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*
 	return s, nil
 }
 
-// close stops the heartbeat.
-func (s *session) close() { s.beat.stop() }
+// close stops the heartbeat and says what was done.
+func (s *session) close() {
+	s.beat.stop()
+	s.summary()
+}
 
 // definition loads and validates a stored definition.
 func (a *Activities) definition(ctx context.Context, name string) (*connector.Definition, error) {
@@ -202,39 +205,6 @@ func (s *session) mapping() mapping.Options {
 
 		IncludeGroup: s.def.Config.GroupFilter.Includes,
 	}
-}
-
-// onCall counts every exchange with Okta, and warns when the org's other clients use what
-// is left to them and more, and when Okta finds the calls at one time too many.
-func (s *session) onCall() func(okta.Call) {
-	return func(c okta.Call) {
-		s.calls.Add(1)
-		s.allCalls.Add(1)
-		s.metrics.WithTags(map[string]string{"endpoint": c.Endpoint, "status": fmt.Sprint(c.Status)}).
-			Counter("identitymesh_okta_calls").Inc(1)
-		s.metrics.WithTags(map[string]string{"endpoint": c.Endpoint}).
-			Timer("identitymesh_okta_call_latency").Record(c.Duration)
-		_, most := s.a.limits.of(s.def.Config.BaseURL()).InFlight()
-		s.metrics.Gauge("identitymesh_okta_in_flight_cap").Update(float64(most)) // 0: none
-		if !c.Rate.Known {
-			return
-		}
-		if c.Rate.Limit == 0 { // a 429 about the calls at one time
-			s.log.Warn("Okta finds the calls in flight too many", "capped at", most)
-			return
-		}
-		s.metrics.WithTags(map[string]string{"bucket": c.Rate.Bucket}).
-			Gauge("identitymesh_okta_rate_remaining").Update(float64(c.Rate.Remaining))
-		if c.Rate.Remaining*100 < c.Rate.Limit*s.def.Config.RateLimitReserve {
-			s.log.Warn("Okta's rate limit is below RateLimitReserve: other clients of the org use it, too", "bucket", c.Rate.Bucket,
-				"limit", c.Rate.Limit, "remaining", c.Rate.Remaining, "reset", c.Rate.Reset.UTC().Format(time.RFC3339))
-		}
-	}
-}
-
-// took records how long a part of the work took, for metrics and benchmarks.
-func (s *session) took(part string, begin time.Time) {
-	s.metrics.Timer("identitymesh_" + part + "_latency").Record(time.Since(begin))
 }
 
 // writeObjects is the store's, timed.

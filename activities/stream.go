@@ -172,10 +172,7 @@ func record[T any](ctx context.Context, s *session, st stream[T], p mesh.Progres
 		s.calls.Add(int64(calls.API)) // nothing accounts for them yet
 		return p, storeError(err)
 	}
-	s.pages++
-	s.sat = 0
-	s.metrics.Counter("identitymesh_pages").Inc(1)
-	s.metrics.Counter("identitymesh_rows").Inc(int64(len(rows)))
+	s.recorded(st.name, len(rows))
 	s.log.Debug("Page recorded", "stream", st.name, "page", next.Page, "rows", len(rows), "seen", next.Seen, "done", next.Done)
 	return next, nil
 }
@@ -196,6 +193,7 @@ func (s *session) failed(ctx context.Context, name string, err error) (again boo
 		return false, &goneError{err}
 	}
 	if perm := s.refused(err); perm != nil {
+		s.log.Error("Okta refused a call", append([]any{"stream", name, "error", err.Error()}, failureFields(e)...)...)
 		s.flush(ctx)
 		if e.Status == http.StatusUnauthorized && s.secretReplaced(ctx) {
 			s.log.Info("Okta refused the old secret, and there is a new one: with that it is tried again", "stream", name)
@@ -209,7 +207,7 @@ func (s *session) failed(ctx context.Context, name string, err error) (again boo
 	if rerr != nil {
 		return false, storeError(rerr)
 	}
-	s.log.Warn("A call to Okta failed", "stream", name, "failures", failures, "error", err.Error())
+	s.log.Warn("A call to Okta failed", append([]any{"stream", name, "failures", failures, "error", err.Error()}, failureFields(e)...)...)
 	switch {
 	case failures > MaxRetries:
 		return false, permanentf(ErrGaveUp, "gave up on %s after %d retries: %v", name, MaxRetries, err)
@@ -236,8 +234,8 @@ func (s *session) waitForBudget(ctx context.Context, name string, e *okta.RateLi
 	if e.Concurrency {
 		what = "Okta finds the calls at one time too many"
 	}
-	s.log.Warn(what, "stream", name, "wait", e.Wait.String())
-	s.metrics.Counter("identitymesh_rate_limit_waits").Inc(1)
+	s.log.Warn(what, append([]any{"stream", name, "wait", e.Wait.String(), "endpoint", e.Endpoint, "requestId", e.RequestID}, rateFields(e.Rate)...)...)
+	s.waited(e.Rate.Bucket, calls.Waited)
 	work, cancel := detach(ctx)
 	defer cancel()
 	if err := s.a.store.RecordCalls(work, s.fence, calls); err != nil {

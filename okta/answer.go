@@ -190,7 +190,7 @@ func (x *exchange) serverError(e *Error, h http.Header, page *Page) {
 func (x *exchange) limited(e *Error, h http.Header, page *Page) error {
 	e.Kind = RetryLater
 	now := x.answeredAt(page)
-	rl := &RateLimitError{}
+	rl := &RateLimitError{Rate: page.Rate}
 	if wait, ok := readRetryAfter(h, now); ok {
 		x.setExplicit(e, max(wait, minWait))
 		rl.Concurrency = page.Rate.Known && page.Rate.Limit == 0

@@ -143,6 +143,9 @@ type RateLimitError struct {
 	// answer does not say). A call that was not sent waits until the window is over for
 	// certain on the org's clock, 5 min at most. It equals RetryAfter.
 	Wait time.Duration
+	// Rate is what the answer said of the bucket, or what was known of it when the call was
+	// not sent. Its Bucket is always set.
+	Rate Rate
 	// Concurrency says that too many calls were in flight, rather than too many a
 	// minute; Wait is then 1 s to 10 s, with jitter after a 429.
 	Concurrency bool

@@ -64,6 +64,18 @@ func (l *Limits) Snapshot() []Rate {
 	return slices.CompactFunc(rates, func(a, b Rate) bool { return a.Bucket == b.Bucket })
 }
 
+// Left is Snapshot with what may be left now: a window that is over counts as full.
+func (l *Limits) Left() []Rate {
+	rates := l.Snapshot()
+	now := l.time()
+	for i, r := range rates {
+		if r.Reset.Add(windowMargin).Before(now) {
+			rates[i].Remaining = r.Limit
+		}
+	}
+	return rates
+}
+
 // InFlight returns the calls in flight and how many there may be at most; 0 is no cap. A
 // cap comes from Okta's concurrency 429s, and goes by itself.
 func (l *Limits) InFlight() (calls, most int) {
@@ -245,7 +257,9 @@ func (c *Client) admit(ctx context.Context, r request) (*ticket, error) {
 	}
 	e := c.failure(r, d.reason())
 	e.Kind, e.RetryAfter = RetryLater, d.wait
-	return nil, &RateLimitError{APIError: *e, Wait: d.wait, Concurrency: d.inFlight > 0}
+	rate := d.rate
+	rate.Bucket = r.bucket
+	return nil, &RateLimitError{APIError: *e, Wait: d.wait, Rate: rate, Concurrency: d.inFlight > 0}
 }
 
 func (d *denial) reason() string {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +22,7 @@ func main() { os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.S
 // execute runs the command until it ends or a signal stops it, and returns the exit
 // code: 0 after a stop, 2 for wrong usage, 1 for everything else.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := onSignals(ctx, stderr, os.Exit)
 	defer stop()
 	cmd := command()
 	cmd.SetArgs(args)
@@ -62,8 +60,12 @@ func command() *cobra.Command {
 		Short: "Run the imports of the IdentityMesh Okta connector",
 		Long: `The worker reads Okta and writes the mesh, as Temporal tells it to. It waits for
 Temporal to answer, creates the mesh database when it is not there, and runs until
-it gets SIGINT or SIGTERM; then it finishes the pages in hand and ends. A worker
-that is killed loses nothing: another one goes on from the last recorded page.
+it gets SIGINT or SIGTERM; then it finishes the pages in hand and ends, at once when
+it gets the signal again. A worker that is killed loses nothing: another one goes on
+from the last recorded page.
+
+It serves /metrics for Prometheus, /healthz (200: it lives) and /readyz (200: the
+database and Temporal are reachable and it polls; 503 while it starts or stops).
 
 Environment:
   IDENTITYMESH_DB          mesh database, sqlite:///path or postgres://… (default: the state folder)
@@ -92,7 +94,7 @@ Environment:
 		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), c) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.metricsAddr, "metrics-addr", "127.0.0.1:9464", "where Prometheus reads /metrics; \"\" for none; another port is used when this one is taken")
+	f.StringVar(&c.metricsAddr, "metrics-addr", "127.0.0.1:9464", "where /metrics, /healthz and /readyz are served; \"\" for nowhere; another port is used when this one is taken")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&c.logFormat, "log-format", "json", "json or console")
 	f.DurationVar(&c.stopTimeout, "stop-timeout", 30*time.Second, "how long a stopping worker may take to finish the pages in hand")

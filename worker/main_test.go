@@ -3,9 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"io"
-	"net"
-	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
@@ -58,44 +55,10 @@ func TestStopsWhileItWaitsForTemporal(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	done := make(chan error, 1)
 	go func() {
-		_, err := connect(ctx, zap.New(core), nil)
+		_, err := connect(ctx, zap.New(core), nil, &health{})
 		done <- err
 	}()
 	require.Eventually(t, func() bool { return logs.FilterMessage("Waiting for Temporal").Len() > 0 }, waitLimit, waitStep)
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
-}
-
-func TestMetricsUseAnotherPortWhenTheirsIsTaken(t *testing.T) {
-	t.Parallel()
-	var lc net.ListenConfig
-	taken, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = taken.Close() })
-	core, logs := observer.New(zap.InfoLevel)
-	m, err := startMetrics(t.Context(), taken.Addr().String(), zap.New(core))
-	require.NoError(t, err)
-	t.Cleanup(m.close)
-	require.Equal(t, 1, logs.FilterLevelExact(zap.WarnLevel).Len())
-	url, _ := logs.FilterMessage("Metrics").All()[0].ContextMap()["url"].(string)
-	m.handler.WithTags(map[string]string{"endpoint": "/api/v1/groups/{id}/users"}).Counter("identitymesh_okta_calls").Inc(3)
-	require.Eventually(t, func() bool { // tally reports once a second
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-		require.NoError(t, err)
-		resp, err := http.DefaultClient.Do(req)
-		require.NoError(t, err)
-		body, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
-		return bytes.Contains(body, []byte(`identitymesh_okta_calls_total{endpoint="/api/v1/groups/{id}/users"} 3`))
-	}, waitLimit, waitStep)
-}
-
-func TestMetricsAddressIsChecked(t *testing.T) {
-	t.Parallel()
-	_, err := startMetrics(t.Context(), "9464", zap.NewNop())
-	require.ErrorContains(t, err, "HOST:PORT")
-	m, err := startMetrics(t.Context(), "", zap.NewNop())
-	require.NoError(t, err)
-	m.close()
 }

@@ -2,47 +2,32 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/uber-go/tally/v4"
 	tallyprom "github.com/uber-go/tally/v4/prometheus"
 	"go.temporal.io/sdk/client"
 	sdktally "go.temporal.io/sdk/contrib/tally"
 	"go.uber.org/zap"
+
+	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/secrets"
 )
 
-// metricsServer hands tally's metrics to Prometheus.
-type metricsServer struct {
-	handler client.MetricsHandler
-	scope   io.Closer
-	server  *http.Server
+// metrics are what /metrics shows: what this process counts (tally's, of the SDK and of
+// the activities) and what the mesh and the rate limits are at the moment of the scrape
+// (collectors). docs/observability.md describes each.
+type metrics struct {
+	registry *prometheus.Registry
+	handler  client.MetricsHandler
+	scope    io.Closer
 }
 
-// startMetrics serves /metrics on addr. A taken port is a warning, and a free port
-// on the same host is used; an empty addr serves nothing.
-func startMetrics(ctx context.Context, addr string, logger *zap.Logger) (*metricsServer, error) {
-	if addr == "" {
-		return &metricsServer{handler: client.MetricsNopHandler}, nil
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, fmt.Errorf("--metrics-addr %q: want HOST:PORT, such as 127.0.0.1:9464: %w", addr, err)
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil {
-		logger.Warn("The metrics address is not free; using another port", zap.String("address", addr), zap.Error(err))
-		if l, err = lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0")); err != nil {
-			return nil, fmt.Errorf("listen for metrics on %s: %w", host, err)
-		}
-	}
+// newMetrics starts tally, which reports to the registry once a second.
+func newMetrics(logger *zap.Logger) *metrics {
 	registry := prometheus.NewRegistry()
 	reporter := tallyprom.NewReporter(tallyprom.Options{
 		Registerer:       registry,
@@ -55,20 +40,17 @@ func startMetrics(ctx context.Context, addr string, logger *zap.Logger) (*metric
 		Separator:       tallyprom.DefaultSeparator,
 		SanitizeOptions: sanitizeOptions(),
 	}, time.Second)
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	m := &metricsServer{
-		handler: sdktally.NewMetricsHandler(sdktally.NewPrometheusNamingScope(scope)),
-		scope:   closer,
-		server:  &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "identitymesh_build_info", Help: "Always 1; the label tells which build this worker is.",
+		ConstLabels: prometheus.Labels{"version": app.VersionString()},
+	})
+	build.Set(1)
+	registry.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &metrics{
+		registry: registry,
+		handler:  sdktally.NewMetricsHandler(sdktally.NewPrometheusNamingScope(scope)),
+		scope:    closer,
 	}
-	go func() {
-		if err := m.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			logger.Warn("The metrics server ended", zap.Error(err))
-		}
-	}()
-	logger.Info("Metrics", zap.String("url", "http://"+l.Addr().String()+"/metrics"))
-	return m, nil
 }
 
 // sanitizeOptions are the SDK's for Prometheus, but a label's value may be any
@@ -79,12 +61,26 @@ func sanitizeOptions() *tally.SanitizeOptions {
 	return &o
 }
 
-func (m *metricsServer) close() {
-	if m.server == nil {
-		return
+func (m *metrics) close() { _ = m.scope.Close() } // the process ends
+
+// countedSecrets counts the references that could not be resolved.
+type countedSecrets struct {
+	secrets.Resolver
+
+	failures func() // one more
+}
+
+// countSecrets counts the failures of a backend, from 0 on: an alert sees the first one.
+func countSecrets(r secrets.Resolver, backend string, handler client.MetricsHandler) secrets.Resolver {
+	counter := handler.WithTags(map[string]string{"backend": backend}).Counter("identitymesh_secret_resolve_failures")
+	return &countedSecrets{r, func() { counter.Inc(1) }}
+}
+
+// Resolve implements [secrets.Resolver].
+func (c *countedSecrets) Resolve(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+	v, err := c.Resolver.Resolve(ctx, ref)
+	if err != nil && ctx.Err() == nil {
+		c.failures()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	_ = m.server.Shutdown(ctx) // the process ends either way
-	_ = m.scope.Close()
+	return v, err
 }

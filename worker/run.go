@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/identitymesh/okta-connector/activities"
 	"github.com/identitymesh/okta-connector/internal/app"
@@ -41,13 +42,21 @@ func run(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
-	metrics, err := startMetrics(ctx, c.metricsAddr, logger)
+	metrics, h := newMetrics(logger), &health{}
+	defer metrics.close()
+	budgets := &activities.Budgets{}
+	metrics.registry.MustRegister(&meshCollector{store, logger}, &budgetCollector{budgets})
+	h.setDatabase(func(ctx context.Context) error {
+		_, err := store.ListConnectors(ctx)
+		return err
+	})
+	monitor, err := startMonitor(ctx, c.metricsAddr, metrics, h, logger)
 	if err != nil {
 		return err
 	}
-	defer metrics.close()
+	defer monitor.close()
 
-	temporal, err := connect(ctx, logger, metrics.handler)
+	temporal, err := connect(ctx, logger, metrics.handler, h)
 	if err != nil {
 		return err
 	}
@@ -61,8 +70,10 @@ func run(ctx context.Context, c config) error {
 	})
 	workflows.Register(w)
 	activities.Register(w, activities.New(activities.Config{
-		Store: store, Secrets: secrets, HTTP: toOkta, UserAgent: "identitymesh-okta-connector/" + app.VersionString(),
+		Store: store, Secrets: countSecrets(secrets, "table", metrics.handler),
+		HTTP: toOkta, UserAgent: "identitymesh-okta-connector/" + app.VersionString(),
 		Closed: app.Closed(temporal, logger), Turn: c.turn,
+		Metrics: metrics.handler, Budgets: budgets,
 	}))
 	stopProfile, err := startProfile(c.cpuProfile)
 	if err != nil {
@@ -72,10 +83,13 @@ func run(ctx context.Context, c config) error {
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start polling task queue %s: %w", app.TaskQueue(), err)
 	}
+	h.started()
 	logger.Info("Worker is ready", zap.String("version", app.VersionString()), zap.String("taskQueue", app.TaskQueue()))
 	<-ctx.Done()
+	h.drain()
 	logger.Info("Worker is stopping: finishing the pages in hand", zap.Duration("atMost", c.stopTimeout))
 	w.Stop()
+	logger.Info("Worker has stopped")
 	return nil
 }
 
@@ -85,18 +99,21 @@ const (
 	sayInterval  = 15 * time.Second
 )
 
-// connect waits until Temporal answers; only a cancelled context ends it.
-func connect(ctx context.Context, logger *zap.Logger, metrics client.MetricsHandler) (client.Client, error) {
+// connect waits until Temporal answers, and tells h how to ask whether it still does; only
+// a cancelled context ends it.
+func connect(ctx context.Context, logger *zap.Logger, metrics client.MetricsHandler, h *health) (client.Client, error) {
 	o, err := app.TemporalOptions(app.TemporalLogger(logger))
 	if err != nil {
 		return nil, err
 	}
 	o.MetricsHandler = metrics
+	o.ConnectionOptions.DialOptions = append(o.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(h.polls.watch))
 	var said time.Time
 	for {
 		c, err := app.DialTemporal(ctx, o, 5*time.Second)
 		if err == nil {
 			if err = app.ExplainTemporal(namespaceReady(ctx, c, o.Namespace), o); err == nil {
+				h.setTemporal(func(ctx context.Context) error { return namespaceReady(ctx, c, o.Namespace) })
 				registerSearchAttributes(ctx, c, o.Namespace, logger)
 				return c, nil
 			}
@@ -117,7 +134,8 @@ func connect(ctx context.Context, logger *zap.Logger, metrics client.MetricsHand
 	}
 }
 
-// namespaceReady fails while the server starts up without its namespaces.
+// namespaceReady fails while Temporal does not answer, or starts up without its
+// namespaces.
 func namespaceReady(ctx context.Context, c client.Client, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// probeTimeout bounds each question of a readiness probe: Kubernetes waits a second
+// unless told otherwise, and the answer should say which question hangs.
+const probeTimeout = 2 * time.Second
+
+// health answers whether the process lives and whether it takes work. The zero value
+// lives and is not ready. It is safe for concurrent use.
+type health struct {
+	polls polls
+
+	mu       sync.Mutex
+	database func(context.Context) error // nil: not opened yet
+	temporal func(context.Context) error // nil: it has not answered yet
+	polling  bool
+	draining bool
+}
+
+// setDatabase and setTemporal say how to ask whether they are reachable.
+func (h *health) setDatabase(ask func(context.Context) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.database = ask
+}
+
+func (h *health) setTemporal(ask func(context.Context) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.temporal = ask
+}
+
+// started says that the worker polls; drain that it takes no more work.
+func (h *health) started() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.polling = true
+}
+
+func (h *health) drain() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.draining = true
+}
+
+// alive answers 200 as long as the process can answer: a restart mends neither a
+// database nor a Temporal that is away.
+func (h *health) alive(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]string{"status": "alive"})
+}
+
+// ready answers 200 when the database and Temporal are reachable and this worker polls,
+// else 503 and why.
+func (h *health) ready(w http.ResponseWriter, r *http.Request) {
+	parts, ok := h.check(r.Context())
+	parts["status"] = "ready"
+	code := http.StatusOK
+	if !ok {
+		parts["status"], code = "not ready", http.StatusServiceUnavailable
+	}
+	answer(w, code, parts)
+}
+
+// check asks everything at the same time.
+func (h *health) check(ctx context.Context) (parts map[string]string, ok bool) {
+	h.mu.Lock()
+	database, temporal, polling, draining := h.database, h.temporal, h.polling, h.draining
+	h.mu.Unlock()
+	parts = map[string]string{"worker": "polling", "database": "reachable", "temporal": "reachable"}
+	ok = true
+	fail := func(part, why string) { parts[part], ok = why, false }
+	switch {
+	case draining:
+		fail("worker", "stopping: it takes no more work")
+	case !polling:
+		fail("worker", "starting")
+	default:
+		if err := h.polls.failing(); err != nil {
+			fail("worker", "polls fail: "+reason(err))
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var errDatabase, errTemporal error
+	var wg sync.WaitGroup
+	ask := func(f func(context.Context) error, err *error) {
+		if f == nil {
+			*err = errors.New("it has not answered yet")
+			return
+		}
+		wg.Go(func() { *err = f(ctx) })
+	}
+	ask(database, &errDatabase)
+	ask(temporal, &errTemporal)
+	wg.Wait()
+	if errDatabase != nil {
+		fail("database", reason(errDatabase))
+	}
+	if errTemporal != nil {
+		fail("temporal", reason(errTemporal))
+	}
+	return parts, ok
+}
+
+// reason is an error for a probe's answer: one line, without what only the log should say.
+func reason(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded {
+		return "no answer within " + probeTimeout.String()
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+func answer(w http.ResponseWriter, code int, body map[string]string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // the prober has gone
+}
+
+// polls watches the SDK's own polls: a worker whose polls are refused, for want of a
+// right or of the namespace, reaches Temporal and gets no work all the same.
+type polls struct {
+	mu   sync.Mutex
+	errs map[string]error // by method, of the newest poll that ended
+}
+
+// watch is a gRPC interceptor.
+func (p *polls) watch(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	name := method[strings.LastIndexByte(method, '/')+1:]
+	if name != "PollWorkflowTaskQueue" && name != "PollActivityTaskQueue" {
+		return err
+	}
+	// The end of the SDK's own time-out or of the worker says nothing about Temporal.
+	if code := status.Code(err); ctx.Err() == nil && code != codes.Canceled {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.errs == nil {
+			p.errs = map[string]error{}
+		}
+		p.errs[name] = err
+	}
+	return err
+}
+
+// failing is the error of the newest poll of some kind, nil when both kinds work or none
+// has ended yet.
+func (p *polls) failing() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, err := range p.errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
