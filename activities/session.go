@@ -40,7 +40,7 @@ type session struct {
 	beat  *heart
 
 	metrics  client.MetricsHandler // of the connector
-	calls    atomic.Int64 // not yet recorded in the mesh
+	calls    atomic.Int64          // not yet recorded in the mesh
 	allCalls atomic.Int64
 	// searchable are users whom search showed without the filter, of the batch in hand.
 	searchable map[string]bool

@@ -45,7 +45,7 @@ func (w *world) get(url string) (code int, body string) {
 	if err != nil {
 		return 0, err.Error()
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // read to its end below
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, err.Error()
@@ -119,7 +119,7 @@ func TestEveryMetricIsDocumentedAndSeen(t *testing.T) {
 	docs := documentedMetrics(t)
 	w := newWorld(t, oktasim.Config{Org: generated(t, 400, 20), Latency: 5 * time.Millisecond}, nil)
 	limitsOnce(w.sim)
-	_, base := w.watched()
+	_, base := w.watched("--notify-command", "true")
 	seen := map[string]metricDoc{}
 	look := func() map[string]*dto.MetricFamily {
 		families := w.scrape(base)

@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// mostFailedBefore bounds [EndedRun.FailedBefore].
-const mostFailedBefore = 1000
-
 // place is where a follower stands with a connector.
 type place struct {
 	conn, at int64 // at: im_runs.key of the last run that it passed
@@ -54,7 +51,7 @@ func (s *engine) ClaimEnded(ctx context.Context, f Follow) (claimed *EndedRun, e
 
 // claimEnded takes the run behind p, nil when all that is left is too old.
 func (t *tx) claimEnded(ctx context.Context, f Follow, p place) (*EndedRun, error) {
-	var old int64
+	old, was := int64(0), p.at
 	// A Skipped run may have ended before the one that it gave way to.
 	if _, err := first(ctx, t, []any{&old}, `
 		SELECT coalesce(max(key), 0) FROM im_runs WHERE connector_key = ?1 AND key > ?2 AND ended_at < ?3 AND outcome <> ?4`,
@@ -75,10 +72,12 @@ func (t *tx) claimEnded(ctx context.Context, f Follow, p place) (*EndedRun, erro
 	if !found || !ended.Valid {
 		owner, until, e = "", 0, nil // only its place moves
 	}
-	if _, err := t.exec(ctx, `
+	n, err := t.exec(ctx, `
 		INSERT INTO im_followers (follower, connector_key, place, owner, due_at, attempts) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 		ON CONFLICT (follower, connector_key) DO UPDATE SET place = excluded.place, owner = excluded.owner,
-			due_at = excluded.due_at, attempts = excluded.attempts`, f.Follower, p.conn, p.at, owner, until, p.attempts); err != nil || e == nil {
+			due_at = excluded.due_at, attempts = excluded.attempts
+		WHERE im_followers.due_at <= ?7 AND im_followers.place = ?8`, f.Follower, p.conn, p.at, owner, until, p.attempts, t.now, was)
+	if err != nil || e == nil || n == 0 { // 0: another owner was faster
 		return nil, err
 	}
 	told, err := runs(ctx, t, selectRun+` WHERE r.key = ?`, e.key)
@@ -90,19 +89,16 @@ func (t *tx) claimEnded(ctx context.Context, f Follow, p place) (*EndedRun, erro
 	return e, err
 }
 
-// failedBefore counts the failed runs in a row before the run key.
-func (t *tx) failedBefore(ctx context.Context, conn, key int64) (n int, _ error) {
-	outcomes, err := collect(ctx, t, func(rows *rowSet) (o Outcome, err error) {
-		err = rows.Scan(&o)
-		return o, err
-	}, `SELECT outcome FROM im_runs WHERE connector_key = ?1 AND key < ?2 AND ended_at IS NOT NULL AND outcome NOT IN (?3, ?4)
-		ORDER BY key DESC LIMIT ?5`, conn, key, Skipped, Cancelled, mostFailedBefore)
-	for _, o := range outcomes {
-		if o != Failed {
-			break
-		}
-		n++
+// failedBefore counts the failed runs before the run key, back to the last good one.
+func (t *tx) failedBefore(ctx context.Context, conn, key int64) (n int, err error) {
+	var good int64
+	if _, err := first(ctx, t, []any{&good}, `
+		SELECT key FROM im_runs WHERE connector_key = ?1 AND key < ?2 AND outcome IN (?3, ?4) ORDER BY key DESC LIMIT 1`,
+		conn, key, Completed, HeldDeletes); err != nil {
+		return 0, err
 	}
+	_, err = first(ctx, t, []any{&n}, `SELECT count(*) FROM im_runs WHERE connector_key = ?1 AND key > ?2 AND key < ?3 AND outcome = ?4`,
+		conn, good, key, Failed)
 	return n, err
 }
 

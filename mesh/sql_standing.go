@@ -68,8 +68,8 @@ func (b *standings) connectors() error {
 
 // each reads rows of known connectors; key is where a row's connector is scanned to.
 func (b *standings) each(key *int64, dest []any, add func(st *Standing), query string) error {
-	_, err := collect(b.ctx, b.from, func(rows *rowSet) (_ struct{}, err error) {
-		if err = rows.Scan(append([]any{key}, dest...)...); err != nil {
+	_, err := collect(b.ctx, b.from, func(rows *rowSet) (_ struct{}, _ error) {
+		if err := rows.Scan(append([]any{key}, dest...)...); err != nil {
 			return struct{}{}, err
 		}
 		if st := b.by[*key]; st != nil { // a shadow or a deleted one

@@ -64,8 +64,8 @@ type Follow struct {
 // EndedRun is a run that a follower is told of.
 type EndedRun struct {
 	Run Run
-	// FailedBefore counts the failed runs in a row just before this one, at most 1,000;
-	// Skipped and Cancelled ones neither count nor end the row.
+	// FailedBefore counts the failed runs in a row just before this one; Skipped and
+	// Cancelled ones neither count nor end the row.
 	FailedBefore int
 	Attempts     int // to tell of it, that failed
 

@@ -73,6 +73,7 @@ func newRoot(c *cli) *cobra.Command {
 	root.AddCommand(
 		newConnectorCommand(c),
 		newSecretCommand(c),
+		newNotifyCommand(c),
 		newRunCommand(c),
 		newScheduleCommand(c),
 		newApproveCommand(c),

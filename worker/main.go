@@ -15,6 +15,7 @@ import (
 	"github.com/identitymesh/okta-connector/activities"
 	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/internal/codec"
+	"github.com/identitymesh/okta-connector/internal/notify"
 )
 
 func main() { os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
@@ -51,6 +52,7 @@ type config struct {
 	stopTimeout time.Duration
 	turn        time.Duration
 	cpuProfile  string
+	notify      notify.Settings
 }
 
 func command() *cobra.Command {
@@ -76,6 +78,8 @@ Environment:
   IDENTITYMESH_CA_FILE     PEM bundle of certificate authorities to trust in calls to Okta beside
                            the system's, for a proxy that inspects TLS
   HTTPS_PROXY, NO_PROXY    the proxy for calls to Okta, and hosts that need none
+  IDENTITYMESH_NOTIFY_COMMAND, IDENTITYMESH_NOTIFY_URL
+                           as --notify-command and --notify-url; 'starter notify test' tries them
   XDG_STATE_HOME           where the state folder "identitymesh" lives (default ~/.local/state)
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…, TEMPORAL_PROFILE
                            the connection, as Temporal's own tools read it
@@ -100,5 +104,7 @@ Environment:
 	f.DurationVar(&c.stopTimeout, "stop-timeout", 30*time.Second, "how long a stopping worker may take to finish the pages in hand")
 	f.DurationVar(&c.turn, "turn", activities.DefaultTurn, "how long an activity reads before it tells how far it is, and the next one goes on")
 	f.StringVar(&c.cpuProfile, "cpu-profile", "", "write a CPU profile to this `FILE`, for go tool pprof, when the worker stops")
+	f.StringVar(&c.notify.Command, "notify-command", "", "`PROGRAM` and arguments, run with a notice on standard input when a run failed, held deletes or recovered ($"+notify.EnvCommand+")")
+	f.StringVar(&c.notify.URL, "notify-url", "", "`URL` to which such a notice is posted, or a secret:// reference to it ($"+notify.EnvURL+")")
 	return cmd
 }

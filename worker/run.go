@@ -17,6 +17,7 @@ import (
 
 	"github.com/identitymesh/okta-connector/activities"
 	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/internal/notify"
 	"github.com/identitymesh/okta-connector/workflows"
 )
 
@@ -50,6 +51,13 @@ func run(ctx context.Context, c config) error {
 		_, err := store.ListConnectors(ctx)
 		return err
 	})
+	counted := countSecrets(secrets, "table", metrics.handler)
+	sinks, err := c.notify.FromEnvironment().Sinks(counted, agent())
+	if err != nil {
+		return err
+	}
+	stopNotices := notify.Start(notify.Config{Store: store, Sinks: sinks, Logger: logger, Metrics: metrics.handler})
+	defer stopNotices(noticeGrace)
 	monitor, err := startMonitor(ctx, c.metricsAddr, metrics, h, logger)
 	if err != nil {
 		return err
@@ -70,8 +78,7 @@ func run(ctx context.Context, c config) error {
 	})
 	workflows.Register(w)
 	activities.Register(w, activities.New(activities.Config{
-		Store: store, Secrets: countSecrets(secrets, "table", metrics.handler),
-		HTTP: toOkta, UserAgent: "identitymesh-okta-connector/" + app.VersionString(),
+		Store: store, Secrets: counted, HTTP: toOkta, UserAgent: agent(),
 		Closed: app.Closed(temporal, logger), Turn: c.turn,
 		Metrics: metrics.handler, Budgets: budgets,
 	}))
@@ -92,6 +99,13 @@ func run(ctx context.Context, c config) error {
 	logger.Info("Worker has stopped")
 	return nil
 }
+
+// noticeGrace is how long the end of a worker waits for a notice on its way; another
+// worker, or the next one, sends it again.
+const noticeGrace = 5 * time.Second
+
+// agent is the worker's name towards Okta and webhooks.
+func agent() string { return "identitymesh-okta-connector/" + app.VersionString() }
 
 // Waiting for Temporal: how often the worker asks, and how often it says so.
 const (
