@@ -30,7 +30,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 export IDENTITYMESH_BIN := $(CURDIR)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo up picture test test-unit test-integration test-devserver fuzz race lint bench bench-micro fmt tidy clean
+.PHONY: help build demo up picture dashboard dashboard-picture test test-unit test-integration test-devserver fuzz race lint bench bench-micro fmt tidy clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ up: build ## start Temporal, a simulated org, the worker and a schedule, until C
 
 picture: build ## make the README's pictures of the Temporal Web UI; needs Chromium
 	@go run ./scripts/picture --bin bin --dir .demo --out docs/images
+
+dashboard: ## write the Grafana dashboard, deploy/grafana
+	@go run ./scripts/dashboard
+
+dashboard-picture: build ## draw the dashboard's picture from real runs, two minutes; needs Prometheus
+	@go run ./scripts/dashboard --bin bin --picture docs/images/dashboard.png
 
 # With the race detector the store's suite leaves out its tests of thousands of rows
 # (-short; nothing else does): SQLite in Go is some twenty times slower there. They

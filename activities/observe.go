@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 
 	"github.com/identitymesh/okta-connector/mesh"
@@ -32,6 +33,7 @@ func (s *session) onCall() func(okta.Call) {
 		if !c.Rate.Known {
 			return
 		}
+		s.waits(c.Rate.Bucket) // shown as 0 before the first one: a rate sees it
 		if c.Rate.Limit == 0 { // a 429 about the calls at one time
 			_, most := s.a.limits.of(s.def.Config.BaseURL()).InFlight()
 			s.log.Warn("Okta finds the calls in flight too many", "capped at", most, "requestId", c.RequestID)
@@ -90,8 +92,12 @@ func (s *session) summary() {
 // waited counts a wait for the rate limit, as far as nobody waits for the same window.
 func (s *session) waited(bucket string, d time.Duration) {
 	if d > 0 {
-		s.metrics.WithTags(map[string]string{"bucket": bucket}).Timer("identitymesh_okta_rate_limit_wait").Record(d)
+		s.waits(bucket).Record(d)
 	}
+}
+
+func (s *session) waits(bucket string) client.MetricsTimer {
+	return s.metrics.WithTags(map[string]string{"bucket": bucket}).Timer("identitymesh_okta_rate_limit_wait")
 }
 
 // typeOf is the type that a stream lists.
