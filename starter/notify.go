@@ -65,16 +65,13 @@ func (c *cli) notifyTest(ctx context.Context, s notify.Settings) error {
 	return errors.Join(append(errs, enc.Encode(n))...)
 }
 
-// storedSecrets resolves references with the mesh opened for the moment.
+// storedSecrets resolves references with the secrets' backend opened for the moment.
 type storedSecrets struct{ c *cli }
 
 // Resolve implements [secrets.Resolver].
 func (s storedSecrets) Resolve(ctx context.Context, ref secrets.Ref) (v secrets.Value, _ error) {
-	err := s.c.withStore(ctx, func(store mesh.Store) error {
-		backend, err := app.OpenSecrets(store)
-		if err == nil {
-			v, err = backend.Resolve(ctx, ref)
-		}
+	err := s.c.withSecrets(ctx, func(_ mesh.Store, backend secrets.Backend) (err error) {
+		v, err = backend.Resolve(ctx, ref)
 		return err
 	})
 	return v, err

@@ -51,7 +51,7 @@ func run(ctx context.Context, c config) error {
 		_, err := store.ListConnectors(ctx)
 		return err
 	})
-	counted := countSecrets(secrets, "table", metrics.handler)
+	counted := countSecrets(secrets, app.SecretsBackend(), metrics.handler)
 	sinks, err := c.notify.FromEnvironment().Sinks(counted, agent())
 	if err != nil {
 		return err

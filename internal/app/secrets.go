@@ -53,11 +53,16 @@ const (
 	EnvAzureVault = "AZURE_KEYVAULT_URL"
 )
 
+// SecretsBackend is the name that $IDENTITYMESH_SECRETS gives, or the table's.
+func SecretsBackend() string {
+	return cmp.Or(strings.ToLower(os.Getenv(EnvSecrets)), secrets.BackendTable)
+}
+
 // OpenSecrets returns the backend that $IDENTITYMESH_SECRETS names. It reaches over no
 // network: what a backend needs is read, or made, when the first secret is asked for.
 // The caller closes it.
 func OpenSecrets(store mesh.Secrets) (secrets.Backend, error) {
-	switch name := cmp.Or(strings.ToLower(os.Getenv(EnvSecrets)), secrets.BackendTable); name {
+	switch name := SecretsBackend(); name {
 	case secrets.BackendTable:
 		return OpenTable(store)
 	case secrets.BackendEnv:
