@@ -358,3 +358,13 @@ func TestTheOrgsClockIsSetBack(t *testing.T) {
 	b.observe(http.StatusOK, Rate{Bucket: "other"}, noon.Add(-3*time.Hour))
 	l.send()
 }
+
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(t)
+	l.answer(l.send(), left(600, 100, 30*time.Second))
+	require.Equal(t, 100, l.Left()[0].Remaining)
+	l.local.now = noon.Add(32 * time.Second)
+	require.Equal(t, 600, l.Left()[0].Remaining, "the window is over")
+	require.Equal(t, 100, l.Snapshot()[0].Remaining)
+}

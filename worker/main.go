@@ -87,7 +87,9 @@ Environment:
                            a file with Temporal's API key, read anew for each call
   ` + codec.EnvKeyFile + `
                            keys that encrypt what Temporal stores ("starter codec");
-                           ` + codec.EnvKeys + ` is the file's text instead`,
+                           ` + codec.EnvKeys + ` is the file's text instead
+  OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_…
+                           where traces are sent, as OpenTelemetry's own tools read it (default: nowhere)`,
 		Example: `  worker
   worker --metrics-addr 127.0.0.1:9464 --log-format console
   TEMPORAL_ADDRESS=temporal.internal:7233 IDENTITYMESH_DB=sqlite:///var/lib/identitymesh/mesh.db worker`,

@@ -70,7 +70,13 @@ func run(ctx context.Context, c config) error {
 	}
 	defer temporal.Close()
 
+	tracing, stopTracing, err := startTracing(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	w := worker.New(temporal, app.TaskQueue(), worker.Options{
+		Interceptors:      tracing,
 		WorkerStopTimeout: c.stopTimeout,
 		// A cancel reaches an activity with its next heartbeat.
 		MaxHeartbeatThrottleInterval:     time.Second,
