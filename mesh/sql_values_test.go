@@ -36,8 +36,11 @@ var seen = record{statements: map[string]bool{}, texts: map[string]bool{}}
 func (r *record) statement(query string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.statements[query] = true
+	r.statements[comment.ReplaceAllString(query, "")] = true
 }
+
+// comment is what a migration says of its tables, in words that a value may have too.
+var comment = regexp.MustCompile(`--[^\n]*`)
 
 // word is a text that SQL may hold for reasons of its own: a type, a reason, a number.
 var word = regexp.MustCompile(`^[A-Za-z-]*$|^.{0,3}$|^[0-9]+$`)
