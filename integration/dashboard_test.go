@@ -58,12 +58,11 @@ func committedQueries(t *testing.T) map[string][]string {
 	plugins.RegisterDefaultPlugins()
 	text, err := os.ReadFile(filepath.Join("..", board.File))
 	require.NoError(t, err)
-	var d dashboard.Dashboard
+	var d dashboard.Dashboard //nolint:staticcheck // as package board
 	require.NoError(t, json.Unmarshal(text, &d))
 	require.NoError(t, d.Validate())
 	queries := map[string][]string{}
-	var add func(p *dashboard.Panel)
-	add = func(p *dashboard.Panel) {
+	add := func(p *dashboard.Panel) {
 		for _, target := range p.Targets {
 			q, ok := target.(*prometheus.Dataquery)
 			require.True(t, ok, "%T", target)

@@ -91,7 +91,7 @@ func script(t *testing.T, body string) string {
 	return path
 }
 
-func TestCommand(t *testing.T) { //nolint:paralleltest // sets environment variables
+func TestCommand(t *testing.T) {
 	t.Setenv("IDENTITYMESH_DB", "postgres://user:password@host/db")
 	t.Setenv("TEMPORAL_API_KEY", "a key")
 	dir := t.TempDir()

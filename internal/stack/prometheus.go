@@ -82,7 +82,7 @@ func (s *Stack) Prometheus(ctx context.Context, workers []string, rules ...strin
 	}
 	at := listening.FindStringSubmatch(line)
 	if at == nil {
-		return nil, fmt.Errorf("Prometheus did not say where it listens: %q", line) //nolint:revive,staticcheck // a name
+		return nil, fmt.Errorf("Prometheus did not say where it listens: %q", line)
 	}
 	client, err := api.NewClient(api.Config{Address: (&url.URL{Scheme: "http", Host: at[1]}).String()})
 	if err != nil {

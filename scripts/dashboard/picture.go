@@ -83,8 +83,8 @@ func drawPanel(ctx context.Context, api promapi.API, p board.Panel, span promapi
 	out.Y.Tick.Marker = units(p.Unit)
 	for _, a := range []*plot.Axis{&out.X, &out.Y} {
 		a.Tick.Label.Font.Size = 7
-		a.LineStyle.Color = color.Gray{160}
-		a.Tick.LineStyle.Color = color.Gray{160}
+		a.Color = color.Gray{160}
+		a.Tick.Color = color.Gray{160}
 	}
 	grid := plotter.NewGrid()
 	grid.Vertical.Color = nil
@@ -98,7 +98,7 @@ func drawPanel(ctx context.Context, api promapi.API, p board.Panel, span promapi
 		}
 		matrix, ok := v.(model.Matrix)
 		if !ok {
-			return nil, fmt.Errorf("Prometheus answered %T", v) //nolint:revive,staticcheck // a name
+			return nil, fmt.Errorf("the answer of Prometheus is %T", v)
 		}
 		slices.SortFunc(matrix, func(a, b *model.SampleStream) int { return strings.Compare(a.Metric.String(), b.Metric.String()) })
 		for _, series := range matrix {
@@ -110,7 +110,7 @@ func drawPanel(ctx context.Context, api promapi.API, p board.Panel, span promapi
 		}
 	}
 	if drawn == 0 {
-		return nil, fmt.Errorf("Prometheus has no answer to %s", p.Queries[0].Expr) //nolint:revive,staticcheck // a name
+		return nil, fmt.Errorf("no answer of Prometheus to %s", p.Queries[0].Expr)
 	}
 	out.X.Min, out.X.Max = 0, span.End.Sub(span.Start).Seconds()
 	out.Y.Min = min(out.Y.Min, 0)
