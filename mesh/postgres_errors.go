@@ -18,6 +18,7 @@ const (
 	pgSerialization = "40001"
 	pgDeadlock      = "40P01"
 	pgUndefined     = "42P01" // a table
+	pgShutdown      = "57P01" // of the server, or of this connection
 	pgDenied        = "42501"
 )
 
@@ -25,6 +26,15 @@ const (
 func (*pgDialect) again(err error) bool {
 	code := pgCode(err)
 	return code == pgSerialization || code == pgDeadlock
+}
+
+// stale says that the connection had been ended before, by a restart or an administrator.
+func (*pgDialect) stale(err error) bool {
+	if _, refused := errors.AsType[*pgconn.ConnectError](err); refused {
+		return false
+	}
+	code := pgCode(err)
+	return code == pgShutdown || code == "" && lostConnection(err)
 }
 
 func pgCode(err error) string {

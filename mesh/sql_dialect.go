@@ -47,6 +47,8 @@ type dialect interface {
 	// again says that the database has undone a transaction for others' sake: it may be tried
 	// again at once.
 	again(err error) bool
+	// stale says that a transaction was not begun because its connection had been ended before.
+	stale(err error) bool
 	// explain says in terms of the caller what a database's error means.
 	explain(err error) error
 }

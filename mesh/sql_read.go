@@ -14,7 +14,7 @@ import (
 // no writer waits for it.
 func (s *engine) snapshot(ctx context.Context, fn func(from querier) error) (err error) {
 	defer func() { err = s.db.explain(err) }()
-	t, err := s.reader.BeginTx(ctx, s.db.reading())
+	t, err := s.beginOn(ctx, s.reader.DB, s.db.reading())
 	if err != nil {
 		return fmt.Errorf("begin to read the mesh: %w", err)
 	}

@@ -70,7 +70,7 @@ func (s *engine) begin(ctx, life context.Context, options *sql.TxOptions) (*sqlT
 	if err := s.prepareWanted(ctx); err != nil {
 		return nil, err
 	}
-	begun, err := s.writer.BeginTx(life, options)
+	begun, err := s.beginOn(life, s.writer, options)
 	if err != nil {
 		return nil, fmt.Errorf("begin a mesh transaction: %w", err)
 	}
@@ -78,6 +78,18 @@ func (s *engine) begin(ctx, life context.Context, options *sql.TxOptions) (*sqlT
 		ctx = life
 	}
 	return &sqlTx{store: s, sql: begun, ctx: ctx, stmts: map[string]*sql.Stmt{}, entered: map[Fence]entry{}}, nil
+}
+
+// beginOn begins a transaction on a connection of the pool. One that the server has ended
+// since its last use shows only now, when nothing was done on it: the pool drops it, and the
+// next one is tried.
+func (s *engine) beginOn(ctx context.Context, pool *sql.DB, options *sql.TxOptions) (t *sql.Tx, err error) {
+	for range maxIdle + 1 { // the last one is fresh
+		if t, err = pool.BeginTx(ctx, options); err == nil || !s.db.stale(err) {
+			break
+		}
+	}
+	return t, err
 }
 
 // commit commits and has the callers remember what they may.

@@ -17,6 +17,7 @@ func (sqliteDialect) writing() *sql.TxOptions                         { return n
 func (sqliteDialect) copying() *sql.TxOptions                         { return nil }
 func (sqliteDialect) reading() *sql.TxOptions                         { return &sql.TxOptions{ReadOnly: true} }
 func (sqliteDialect) again(error) bool                                { return false }
+func (sqliteDialect) stale(error) bool                                { return false }
 func (sqliteDialect) explain(err error) error                         { return err }
 
 func (sqliteDialect) windowOrder(other string) string { return `d.key, ` + other }
