@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,4 +48,38 @@ func TestASecretThatIsNotToBeHad(t *testing.T) {
 		require.Contains(t, requireType(t, read(err), activities.ErrSecret).Message(), err.Error())
 	}
 	require.Empty(t, b.live(mesh.User))
+}
+
+// once resolves to an outdated token, and to nothing the next time.
+type once struct {
+	asked *atomic.Int32
+	then  error
+}
+
+func (o once) Resolve(context.Context, secrets.Ref) (secrets.Value, error) {
+	if o.asked.Add(1) > 1 {
+		return secrets.Value{}, o.then
+	}
+	return secrets.NewValue([]byte("outdated-token")), nil
+}
+
+// TestARefusalDuringAnOutage: while it cannot be told whether a refused token was replaced,
+// the run waits; a secret that is not there any more ends it with what Okta said.
+func TestARefusalDuringAnOutage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 20, 1, nil)
+	begun := b.begin()
+	read := func(then error) error {
+		b.acts = activities.New(activities.Config{Store: b.store, Secrets: once{new(atomic.Int32), then}})
+		_, err := do[activities.WalkResult](b, b.acts.ReadUsers, activities.WalkInput{Fence: begun.Fence, Plan: begun.Plan, MaxPages: 5})
+		return err
+	}
+	const ref = secrets.Ref("secret://okta/contoso/apitoken")
+	err := read(&secrets.Error{Ref: ref, Kind: secrets.Unavailable, Cause: "cannot be read: Vault is sealed", RetryAfter: 7 * time.Second})
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	require.False(t, app.NonRetryable())
+	require.Equal(t, 7*time.Second, app.NextRetryDelay())
+	require.Contains(t, app.Message(), "Vault is sealed")
+	require.Contains(t, requireType(t, read(&secrets.Error{Ref: ref, Kind: secrets.Missing}), activities.ErrUnauthorized).Message(), "E0000011")
 }

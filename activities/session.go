@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/identitymesh/okta-connector/connector"
 	"github.com/identitymesh/okta-connector/mapping"
@@ -147,14 +149,19 @@ var markSeed = maphash.MakeSeed()
 func markOf(v secrets.Value) secretMark { return secretMark(maphash.String(markSeed, v.Reveal())) }
 
 // secretReplaced says whether there is another secret by now than the one that the client
-// has: a refusal is then no reason to end the run (issue: rotation is safe in flight).
-func (s *session) secretReplaced(ctx context.Context) bool {
+// has: a refusal is then no reason to end the run (issue: rotation is safe in flight). An
+// error says that it cannot be told as yet, such as while a vault is sealed: then nothing
+// is settled. A secret that is gone for good is no other one.
+func (s *session) secretReplaced(ctx context.Context) (bool, error) {
 	v, err := s.a.secret(ctx, s.def)
+	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.NonRetryable() {
+		return false, nil
+	}
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer v.Wipe()
-	return markOf(v) != s.mark
+	return markOf(v) != s.mark, nil
 }
 
 func badSecret(def *connector.Definition, err error) error {

@@ -195,9 +195,8 @@ func (s *session) failed(ctx context.Context, name string, err error) (again boo
 	if perm := s.refused(err); perm != nil {
 		s.log.Error("Okta refused a call", append([]any{"stream", name, "error", err.Error()}, failureFields(e)...)...)
 		s.flush(ctx)
-		if e.Status == http.StatusUnauthorized && s.secretReplaced(ctx) {
-			s.log.Info("Okta refused the old secret, and there is a new one: with that it is tried again", "stream", name)
-			return false, retry(err, 1, 0)
+		if e.Status == http.StatusUnauthorized {
+			perm = s.unlessReplaced(ctx, name, err, perm)
 		}
 		return false, perm
 	}
@@ -216,6 +215,21 @@ func (s *session) failed(ctx context.Context, name string, err error) (again boo
 	default:
 		return false, retry(err, failures, e.RetryAfter)
 	}
+}
+
+// unlessReplaced is what Okta's refusal of a secret means: perm, or an error that is tried
+// again where there is a newer secret, or none can be asked for as yet.
+func (s *session) unlessReplaced(ctx context.Context, name string, refusal, perm error) error {
+	replaced, err := s.secretReplaced(ctx)
+	switch {
+	case err != nil:
+		s.log.Warn("Okta refused the secret, and whether there is a new one cannot be told as yet", "stream", name, "error", err.Error())
+		return err
+	case replaced:
+		s.log.Info("Okta refused the old secret, and there is a new one: with that it is tried again", "stream", name)
+		return retry(refusal, 1, 0)
+	}
+	return perm
 }
 
 // handOver makes the workflow wait, with the lease renewed to outlive it.
