@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/identitymesh/okta-connector/internal/app"
+	"github.com/identitymesh/okta-connector/internal/pgtest"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 	"github.com/identitymesh/okta-connector/secrets/secretstest"
@@ -22,6 +23,7 @@ var databases = map[string]func(t testing.TB) string{
 	"SQLite": func(t testing.TB) string {
 		return "sqlite://" + filepath.ToSlash(filepath.Join(t.TempDir(), "mesh.db"))
 	},
+	"PostgreSQL": func(t testing.TB) string { return pgtest.URL(t, "pool_max_conns=4") },
 }
 
 func TestTableConformance(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/identitymesh/okta-connector/internal/pgtest"
 	"github.com/identitymesh/okta-connector/secrets"
 )
 
@@ -28,7 +29,12 @@ const childEnv = "IDENTITYMESH_TEST_SET_SECRET"
 func TestMain(m *testing.M) {
 	path := os.Getenv(childEnv)
 	if path == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		if err := pgtest.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the tests' PostgreSQL:", err)
+			code = 1
+		}
+		os.Exit(code)
 	}
 	var start [1]byte
 	_, _ = os.Stdin.Read(start[:])
