@@ -13,11 +13,10 @@ import (
 )
 
 // KeyVault is a stand-in of Azure Key Vault and of Microsoft Entra ID behind TLS on one
-// local address. It follows the REST API of Key Vault, version 2026-04-01 (GET
-// /secrets/{name}, learn.microsoft.com/rest/api/keyvault/secrets), the authentication
-// challenge of the same service, and Entra's OAuth 2.0 client credentials; the error
-// bodies are those that the real service was seen to send (general/rest-error-codes,
-// and recordings in Azure's SDKs).
+// local address. It is written after Microsoft's documentation of the REST API of Key Vault,
+// version 2026-04-01 (GET /secrets/{name}, learn.microsoft.com/rest/api/keyvault/secrets;
+// errors: general/rest-error-codes), of its authentication challenge, and of Entra's OAuth
+// 2.0 client credentials, and was not compared with the real service.
 type KeyVault struct {
 	*httptest.Server
 

@@ -15,10 +15,10 @@ import (
 )
 
 // Vault is a stand-in of HashiCorp Vault: tokens, AppRole and Kubernetes logins, and one
-// KV version 2 mount, as strict as the real one. It follows the HTTP API of Vault 1.21
+// KV version 2 mount. It is written after the documentation of the HTTP API of Vault 1.21
 // (developer.hashicorp.com/vault/api-docs: secret/kv/kv-v2, auth/approle,
-// auth/kubernetes, auth/token, system/internal-ui-mounts); the bodies are those of the
-// documentation and of Vault's own tests.
+// auth/kubernetes, auth/token, system/internal-ui-mounts), and was not compared with a
+// running Vault.
 type Vault struct {
 	*httptest.Server
 
