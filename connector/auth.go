@@ -252,6 +252,8 @@ func checkRef(ps *problems, field, ref string, k secretKind) {
 	case !strings.HasPrefix(ref, "secret://"):
 		ps.add(field, "must be a secret reference, %s, never the %s itself: "+
 			"store the %s with `starter secret set REF` and write the reference here. %s", k.form, short, short, k.leaked)
+	case tokenShape.MatchString(ref):
+		ps.add(field, "looks like an API token behind secret://; write a reference, %s. %s", k.form, k.leaked)
 	case len(ref) > maxSecretRef:
 		ps.add(field, "is too long: a secret reference has at most 200 characters")
 	case !secretRef.MatchString(ref) || dotSegment.MatchString(ref):

@@ -60,6 +60,8 @@ func checkDomain(domain string) (loopback bool, message string) {
 func checkDomainText(domain string) string {
 	const form = "write the host name alone, such as contoso.okta.com"
 	switch {
+	case tokenShape.MatchString(domain):
+		return "looks like an API token; " + form + ". " + tokenSecret.leaked
 	case strings.TrimSpace(domain) == "":
 		return "is empty; it must be the org's host name, such as contoso.okta.com"
 	case strings.Contains(domain, "@"): // may hold a password: not shown

@@ -13,6 +13,8 @@ var (
 	// secretRef says what package secrets accepts; a test holds the two together.
 	secretRef  = regexp.MustCompile(`^secret://[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$`)
 	dotSegment = regexp.MustCompile(`/\.{1,2}(/|$)`)
+	// tokenShape is that of Okta's API tokens, which belong into no definition.
+	tokenShape = regexp.MustCompile(`^(secret://(.*/)?)?00[A-Za-z0-9_-]{40}(/.*)?$`)
 )
 
 // maxSecretRef is the longest reference, in bytes.
@@ -30,6 +32,9 @@ func (d *Definition) check(ps *problems) {
 	if !ps.has("Name") && !namePattern.MatchString(d.Name) {
 		ps.add("Name", "must be 1 to 63 letters (a-z, A-Z), digits, dots, underscores and dashes, "+
 			"and begin with a letter or digit; %s is not", quote(d.Name))
+	}
+	if !ps.has("Name") && tokenShape.MatchString(d.Name) {
+		ps.add("Name", "looks like an API token; name the connector after the org, such as contoso. %s", tokenSecret.leaked)
 	}
 	if !ps.has("Type") && d.Type != TypeOkta {
 		ps.add("Type", "must be %q, not %s", TypeOkta, quote(d.Type))

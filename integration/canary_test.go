@@ -224,6 +224,9 @@ var oktaFaults = map[string]func(http.ResponseWriter, *http.Request) bool{
 var badFiles = map[string]string{
 	"whole file":    `TOKEN`,
 	"broken":        `{"Name": "x", TOKEN}`,
+	"just a name":   `{"Name":"TOKEN","Type":"Okta","ConfigJson":{"OrgDomain":"x.okta.com"},"AuthJson":{"Mode":"ApiKey","ApiKey":"secret://a/b"}}`,
+	"just a domain": `{"Name":"x","Type":"Okta","ConfigJson":{"OrgDomain":"TOKEN"},"AuthJson":{"Mode":"ApiKey","ApiKey":"secret://a/b"}}`,
+	"part of a ref": `{"Name":"x","Type":"Okta","ConfigJson":{"OrgDomain":"x.okta.com"},"AuthJson":{"Mode":"ApiKey","ApiKey":"secret://okta/TOKEN/apitoken"}}`,
 	"name":          `{"Name":"TOKEN!","Type":"Okta","ConfigJson":{"OrgDomain":"x.okta.com"},"AuthJson":{"Mode":"ApiKey","ApiKey":"secret://a/b"}}`,
 	"type":          `{"Name":"x","Type":"TOKEN","ConfigJson":{"OrgDomain":"x.okta.com"},"AuthJson":{"Mode":"ApiKey","ApiKey":"secret://a/b"}}`,
 	"domain":        `{"Name":"x","Type":"Okta","ConfigJson":{"OrgDomain":"https://TOKEN@x.okta.com"},"AuthJson":{"Mode":"ApiKey","ApiKey":"secret://a/b"}}`,
@@ -243,7 +246,9 @@ var badCommands = [][]string{
 	{"TOKEN"}, {"--TOKEN"}, {"--api-token=TOKEN"}, {"secret", "TOKEN"}, {"secret", "set", "TOKEN"},
 	{"secret", "set", "secret://okta/contoso/apitoken", "TOKEN"}, {"secret", "set", "secret://okta/contoso/apitoken=TOKEN"},
 	{"secret", "delete", "TOKEN"}, {"secret", "list", "TOKEN"}, {"connector", "apply", "TOKEN"}, {"connector", "apply", "-f", "TOKEN"},
-	{"connector", "show", "TOKEN"}, {"run", "TOKEN"}, {"run", "NAME", "--mode", "TOKEN"}, {"run", "NAME", "-o", "TOKEN"}, {"watch", "TOKEN"},
+	{"connector", "show", "TOKEN"}, {"connector", "check", "TOKEN"}, {"connector", "check", "TOKEN", "-o", "json"}, {"run", "TOKEN"},
+	{"connector", "init", "--domain", "TOKEN"}, {"connector", "init", "--domain", "x.okta.com", "--name", "TOKEN"},
+	{"secret", "set", "secret://okta/TOKEN/apitoken"}, {"run", "NAME", "--mode", "TOKEN"}, {"run", "NAME", "-o", "TOKEN"}, {"watch", "TOKEN"},
 	{"approve", "TOKEN"}, {"watermark", "set", "NAME", "TOKEN"}, {"schedule", "apply", "NAME", "--every", "TOKEN"},
 	{"codec", "key", "use", "TOKEN"}, {"codec", "serve", "--addr", "TOKEN"}, {"codec", "serve", "--token-file", "TOKEN"},
 }

@@ -22,7 +22,11 @@ type Ref string
 var ErrRef = errors.New("not a secret reference: it must look like secret://okta/contoso/apitoken, " +
 	"two or more parts of letters, digits, dots, underscores and dashes, at most 200 characters")
 
-var segment = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+var (
+	segment = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+	// tokenShape is that of Okta's API tokens: a reference may be shown, and so holds none.
+	tokenShape = regexp.MustCompile(`^00[A-Za-z0-9_-]{40}$`)
+)
 
 // ParseRef checks a reference: the scheme, a host and one or more path segments.
 // "." and ".." are no segments, so that a reference can serve as a path in a
@@ -34,7 +38,7 @@ func ParseRef(s string) (Ref, error) {
 	}
 	parts := strings.Split(rest, "/")
 	if len(parts) < 2 || slices.ContainsFunc(parts, func(p string) bool {
-		return !segment.MatchString(p) || p == "." || p == ".."
+		return !segment.MatchString(p) || p == "." || p == ".." || tokenShape.MatchString(p)
 	}) {
 		return "", ErrRef
 	}

@@ -96,6 +96,10 @@ func (c *cli) checkConnector(ctx context.Context, name string, o checkOptions, f
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	report.Connector = c.hide(report.Connector)
+	for i, s := range report.Steps {
+		report.Steps[i].Found, report.Steps[i].Advice = c.hide(s.Found), c.hide(s.Advice)
+	}
 	if err := c.printReport(report, f); err != nil && !c.stdout.broken {
 		return err
 	}

@@ -136,11 +136,15 @@ func (c *cli) warnf(format string, args ...any) {
 
 // notef writes a remark to standard error, without the command's name.
 func (c *cli) notef(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	printLine(c.stderr, c.hide(fmt.Sprintf(format, args...)))
+}
+
+// hide takes out of a text what looks like an API token among the arguments.
+func (c *cli) hide(text string) string {
 	for _, token := range c.tokens {
 		text = strings.ReplaceAll(text, token, "[token]")
 	}
-	printLine(c.stderr, text)
+	return text
 }
 
 // apiToken is the shape of Okta's API tokens.

@@ -86,7 +86,7 @@ func OpenSecrets(store mesh.Secrets) (secrets.Backend, error) {
 	case secrets.BackendAzure:
 		return azure.Open(azure.Config{VaultURL: os.Getenv(EnvAzureVault)})
 	default:
-		return nil, fmt.Errorf("%s is %q: want table, env, files, vault or azure", EnvSecrets, name)
+		return nil, fmt.Errorf("%s is %.16q: want table, env, files, vault or azure", EnvSecrets, name)
 	}
 }
 
@@ -118,7 +118,7 @@ func openKeys() (*secrets.Keys, error) {
 	text, file, kind := os.Getenv(EnvKey), os.Getenv(EnvKeyFile), strings.ToLower(os.Getenv(EnvKeyStore))
 	switch {
 	case kind != "" && kind != "file" && kind != "os":
-		return nil, fmt.Errorf("%s is %q: want file or os", EnvKeyStore, kind)
+		return nil, fmt.Errorf("%s is %.16q: want file or os", EnvKeyStore, kind)
 	case text != "" && (file != "" || kind != ""):
 		return nil, fmt.Errorf("%s and %s are set: unset one, there can be only one key", EnvKey,
 			map[bool]string{true: EnvKeyFile, false: EnvKeyStore}[file != ""])
