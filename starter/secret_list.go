@@ -49,6 +49,8 @@ type listedSecret struct {
 	RotationDue bool      `json:"rotationDue"`
 	UsedBy      []string  `json:"usedBy"` // connectors
 	Error       string    `json:"error,omitempty"`
+
+	missing bool // the backend says that it is not there
 }
 
 func (c *cli) listSecrets(ctx context.Context, store mesh.Store, backend secrets.Backend, f format) error {
@@ -79,16 +81,21 @@ func (c *cli) listSecrets(ctx context.Context, store mesh.Store, backend secrets
 		if s.RotationDue {
 			due = "due"
 		}
-		if !s.Found {
+		switch {
+		case !s.Found && s.missing:
 			found = "NO"
+		case !s.Found: // it may be there: the error says why that is not known, or of no use
+			found = "ERROR"
 		}
 		rows[i] = []string{s.Ref, stamp(s.CreatedAt), stamp(s.UpdatedAt), age, due, found, cmp.Or(strings.Join(s.UsedBy, ", "), "-"), s.Where}
 	}
 	if err := printTable(c.stdout, []string{"REFERENCE", "CREATED", "UPDATED", "AGE", "ROTATION", "FOUND", "USED BY", "WHERE"}, rows); err != nil {
 		return err
 	}
+	said := map[string]bool{} // what keeps every row from being read is said once
 	for _, s := range all {
-		if s.Error != "" {
+		if s.Error != "" && !said[s.Error] {
+			said[s.Error] = true
 			c.notef("%s", s.Error)
 		}
 	}
@@ -106,7 +113,7 @@ func (c *cli) lookUp(ctx context.Context, backend secrets.Backend, ref secrets.R
 	s.Backend, s.Where = place.Backend, place.String()
 	info, err := backend.Stat(ctx, ref)
 	if err != nil {
-		s.Error = err.Error()
+		s.Error, s.missing = err.Error(), secrets.IsMissing(err)
 		return s
 	}
 	s.Found, s.Version, s.CreatedAt, s.UpdatedAt = true, info.Version, info.Created.UTC(), info.Updated.UTC()
