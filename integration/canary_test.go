@@ -107,10 +107,30 @@ var places = []place{
 		w.vars = append(w.vars, "HTTPS_PROXY=http://canary:"+v+"@"+strings.TrimPrefix(proxy.URL, "http://"))
 		return []string{v}
 	}},
+	{"the URL of the notices", func(w *world, v string) []string { // as of a chat's web hook
+		w.vars = append(w.vars, "IDENTITYMESH_NOTIFY_URL="+echoing(w)+"/hooks/"+v+"?key="+v)
+		return []string{v}
+	}},
+	{"the headers of the traces", func(w *world, v string) []string {
+		w.vars = append(w.vars, "OTEL_EXPORTER_OTLP_ENDPOINT="+echoing(w), "OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20"+v)
+		return []string{v}
+	}},
 	{"the environment at large", func(w *world, v string) []string { // such as another program's token
 		w.vars = append(w.vars, "SOMEBODYS_TOKEN="+v)
 		return []string{v}
 	}},
+}
+
+// echoing is the URL of a server that refuses every request and repeats it.
+func echoing(w *world) string {
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		said := r.URL.String() + " " + r.Header.Get("Authorization")
+		rw.Header().Set("X-Echo", said)
+		rw.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(rw, said)
+	}))
+	w.Cleanup(server.Close)
+	return server.URL
 }
 
 // keysetOf returns the keys of a Tink key file, as bytes.

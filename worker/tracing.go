@@ -36,6 +36,10 @@ func startTracing(ctx context.Context, logger *zap.Logger) (interceptors []inter
 	if !tracingWanted() {
 		return nil, none, nil
 	}
+	secrets, err := traceSecrets()
+	if err != nil {
+		return nil, none, err
+	}
 	exporter, err := newExporter(ctx)
 	if err != nil {
 		return nil, none, fmt.Errorf("send traces: %w", err)
@@ -47,7 +51,7 @@ func startTracing(ctx context.Context, logger *zap.Logger) (interceptors []inter
 		return nil, none, fmt.Errorf("describe the worker for its traces (OTEL_RESOURCE_ATTRIBUTES): %w", err)
 	}
 	provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(about))
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("Traces were not sent", zap.Error(err)) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("Traces were not sent", zap.Error(traceError(err, secrets))) }))
 	tracing, err := opentelemetry.NewTracingInterceptor(opentelemetry.TracerOptions{
 		Tracer:              provider.Tracer("github.com/identitymesh/okta-connector"),
 		DisableQueryTracing: true, // who watches a run is no part of it
@@ -63,7 +67,7 @@ func startTracing(ctx context.Context, logger *zap.Logger) (interceptors []inter
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), traceGrace)
 		defer cancel()
 		if err := provider.Shutdown(ctx); err != nil {
-			logger.Warn("The last traces were not sent", zap.Error(err))
+			logger.Warn("The last traces were not sent", zap.Error(traceError(err, secrets)))
 		}
 	}, nil
 }

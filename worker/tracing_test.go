@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,5 +41,27 @@ func TestTracingIsOffUnlessAnEndpointIsSet(t *testing.T) {
 			require.Equal(t, tc.on, len(got) > 0)
 			stop()
 		})
+	}
+}
+
+func TestHeadersOfTracesAreNotShown(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "")
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=b%20c,authorization=Bearer%20canary%2Fkey")
+	values, err := traceSecrets()
+	require.NoError(t, err)
+	for text, want := range map[string]string{
+		"403 Forbidden (body: Bearer canary/key)":      "403 Forbidden",
+		"rpc error: no Bearer canary/key":              "rpc error: no [header]",
+		"rpc error: canary/key or canary%2Fkey is old": "rpc error: [header] or [header] is old",
+		"rpc error: Bearer%20canary%2Fkey":             "rpc error: [header]",
+	} {
+		require.EqualError(t, traceError(errors.New(text), values), want)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	for _, wrong := range []string{"canary", "a=b,canary", "a=canary%zz", "=canary"} {
+		t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", wrong)
+		_, _, err := startTracing(t.Context(), zap.NewNop())
+		require.ErrorContains(t, err, "is no header")
+		require.NotContains(t, err.Error(), "canary")
 	}
 }
