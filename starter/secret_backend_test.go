@@ -75,6 +75,9 @@ func TestSecretListElsewhere(t *testing.T) {
 		UpdatedAt: old, RotationDue: true, UsedBy: []string{"contoso"}}, all[0])
 	require.False(t, all[1].Found)
 	require.Contains(t, all[1].Error, "install -m 0400")
+	require.NoError(t, os.Chmod(file, 0o622)) //nolint:gosec // that is what is refused
+	require.Regexp(t, `(?m)^secret://okta/contoso/apitoken .* ERROR +contoso`, b.ok("secret", "list"), "it is there, and of no use")
+	require.Contains(t, b.err.String(), "chmod go-w "+file)
 	require.NotContains(t, b.out.String()+b.err.String(), canary)
 }
 
