@@ -171,7 +171,7 @@ func requireImpersonal(w *world, metrics string) {
 	w.Helper()
 	requireNobody(w, metrics)
 	known := map[string]string{
-		"endpoint": `^(GET |POST )?/[a-z0-9/_.{}-]*$`, "bucket": `^/[a-z0-9/_.{}*-]*$`, "connector": `^contoso-\d+$`,
+		"endpoint": `^(GET |POST )?/[a-z0-9/_.{}-]*$`, "bucket": `^/[a-z0-9/_.{}*-]*$`, "connector": `^contoso-\d+$`, "org": `^[a-z0-9.-]+(:\d+)?$`,
 		"le": `^[0-9.e+-]+$|^\+Inf$`, "status": `^[0-9a-z_]+$`, "task_queue": `^` + regexp.QuoteMeta(w.queue) + `|^[\w-]*:[0-9a-f-]+$|^temporal-sys-|^none$|^$`,
 	}
 	const name = `^[A-Za-z0-9_.-]*$` // of workflows, activities, operations, types
