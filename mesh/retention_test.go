@@ -170,7 +170,12 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, s.Close())
 		raw := rawURL(t, url)
-		for _, q := range []string{`DROP TABLE im_readers`, `ALTER TABLE im_connectors DROP COLUMN pruned_seq`, `DELETE FROM goose_db_version WHERE version_id = 2`} {
+		for _, q := range []string{
+			`DROP INDEX im_runs_open`, `DROP INDEX im_runs_order`,
+			`DROP TABLE im_followers`, `DROP TABLE im_change_totals`, `DROP TABLE im_run_totals`,
+			`DROP TABLE im_readers`, `ALTER TABLE im_connectors DROP COLUMN pruned_seq`,
+			`DELETE FROM goose_db_version WHERE version_id > 1`,
+		} {
 			_, err := raw.ExecContext(ctx, q)
 			require.NoError(t, err)
 		}
