@@ -30,7 +30,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 export IDENTITYMESH_BIN := $(CURDIR)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo up picture dashboard dashboard-picture test test-unit test-integration test-devserver fuzz race lint bench bench-micro fmt tidy clean
+.PHONY: help build demo up picture dashboard dashboard-picture test test-unit test-integration test-devserver fuzz race lint bench bench-postgresql bench-micro fmt tidy clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ lint: $(TOOLS)/.built ## check style, determinism of the workflows, known vulner
 
 bench: build ## measure imports on the real stack, some ten minutes; writes docs/benchmarks.md
 	@go run ./scripts/bench --bin bin --out docs/benchmarks.md $(BENCH)
+
+bench-postgresql: build ## the same on PostgreSQL; writes docs/benchmarks-postgresql.md
+	@go run ./scripts/bench --bin bin --db postgres --out docs/benchmarks-postgresql.md $(BENCH)
 
 bench-micro: ## run the micro benchmarks
 	go test -run '^$$' -bench . -benchmem ./okta/... ./mapping/... ./mesh/... ./activities/...

@@ -29,6 +29,8 @@ type Inspection struct {
 	Newest int64
 	// ReadOnly says that this user may not write there.
 	ReadOnly bool
+	// Exposed is what [Exposed] says of the way there.
+	Exposed string
 	// Locked says that somebody else has been writing for all of [LockPatience].
 	Locked bool
 }

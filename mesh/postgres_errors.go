@@ -52,6 +52,9 @@ func (*pgDialect) explain(err error) error {
 	if _, ok := errors.AsType[*UnavailableError](err); ok {
 		return err
 	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		err = oneLine{err}
+	}
 	switch code := pgCode(err); {
 	case code == "" && lostConnection(err):
 		return &UnavailableError{Why: "the connection was lost or refused", Err: err}
@@ -72,6 +75,12 @@ func (*pgDialect) explain(err error) error {
 	}
 	return err
 }
+
+// oneLine is an error of a connection, which pgx writes on a line for each address.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e oneLine) Unwrap() error { return e.error }
 
 func lostConnection(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {

@@ -16,6 +16,7 @@ func inspectPostgres(ctx context.Context, url string) (i Inspection, err error) 
 	if i.Wants, err = newest(postgresMigrations); err != nil {
 		return i, err
 	}
+	i.Exposed = Exposed(url)
 	i.Newest = i.Wants + 1 // as [migratePostgres] accepts it
 	db := pgPool(config, 1, "SET default_transaction_read_only = on")
 	defer func() { err = errors.Join(err, db.Close()) }()

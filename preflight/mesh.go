@@ -60,6 +60,10 @@ func (c *check) database(ctx context.Context) bool {
 		c.warn(Database, fmt.Sprintf("%s, schema version %d: another process has kept it locked for %s", name, i.Version, mesh.LockPatience),
 			"find the process that has the file open, such as a backup or an SQL shell in a transaction; a run waits 30 s for each of its pages")
 		return true
+	case i.Exposed != "":
+		c.warn(Database, fmt.Sprintf("%s, schema version %d, writable; %s", name, i.Version, i.Exposed),
+			"add sslmode=verify-full to IDENTITYMESH_DB, and sslrootcert=FILE for an authority of your own: the whole directory travels there")
+		return true
 	default:
 		c.ok(Database, "%s, schema version %d, writable", name, i.Version)
 		return true

@@ -41,6 +41,15 @@ func TestTheMesh(t *testing.T) {
 			preflight.Database, preflight.Failed, "/state/mesh.db is not writable", "run as the user who owns it", false},
 		"locked": {inspected(mesh.Inspection{Name: file, Exists: true, Version: 4, Wants: 4, Newest: 4, Locked: true}, nil),
 			preflight.Database, preflight.Warning, "kept it locked for 5s", "such as a backup", true},
+		"a way that others can read": {func(b *bench) {
+			b.apply()
+			inspect := b.cfg.Inspect
+			b.cfg.Inspect = func(ctx context) (mesh.Inspection, error) {
+				i, err := inspect(ctx)
+				i.Exposed = "the connection to db.internal may go without TLS"
+				return i, err
+			}
+		}, preflight.Database, preflight.Warning, "the connection to db.internal may go without TLS", "add sslmode=verify-full to IDENTITYMESH_DB", true},
 		"unknown connector": {func(b *bench) { b.apply(); b.cfg.Name = "fabrikam" },
 			preflight.Connector, preflight.Failed, `connector "fabrikam" does not exist`, "`starter connector list`", false},
 		"invalid definition": {func(b *bench) {

@@ -81,7 +81,7 @@ func (c *cli) rekey(ctx context.Context, sealed *secrets.TableStore, file string
 	case file != "":
 		c.notef("%s holds the newest key alone: put it in the place of the %s everywhere, then delete the file", file, sealed.Keys())
 	}
-	_, err = fmt.Fprintf(c.stdout, "%d secrets are sealed with the newest key, %d of them by this command\n", done.Rows, done.Resealed)
+	_, err = fmt.Fprintf(c.stdout, "%s sealed with the newest key, %d by this command\n", plural(done.Rows, "secret"), done.Resealed)
 	return err
 }
 

@@ -34,6 +34,9 @@ func run(ctx context.Context, c config) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // the process ends
+	if why := app.DatabaseExposed(); why != "" {
+		logger.Warn("The database is reached over a way that others can read: add sslmode=verify-full to "+app.EnvDB, zap.String("why", why))
+	}
 	secrets, err := app.OpenSecrets(store)
 	if err != nil {
 		return err

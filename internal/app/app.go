@@ -62,6 +62,15 @@ func DatabaseURL() (string, error) {
 	return "sqlite://" + filepath.ToSlash(filepath.Join(dir, "mesh.db")), nil
 }
 
+// DatabaseExposed is what [mesh.Exposed] says of the mesh database.
+func DatabaseExposed() string {
+	u, err := DatabaseURL()
+	if err != nil {
+		return ""
+	}
+	return mesh.Exposed(u)
+}
+
 // OpenStore opens the mesh database, creating and migrating it when needed.
 func OpenStore(ctx context.Context) (mesh.Store, error) {
 	u, err := DatabaseURL()

@@ -83,7 +83,7 @@ func TestFirstOpenerMakesEverything(t *testing.T) { //nolint:paralleltest // set
 	key, err := KeyPath()
 	require.NoError(t, err)
 	require.NoError(t, os.Remove(key))
-	require.ErrorContains(t, CheckKey(t.Context(), store), "1 secrets are sealed")
+	require.ErrorContains(t, CheckKey(t.Context(), store), "secrets (1) are sealed")
 	require.NoError(t, store.DeleteSecret(t.Context(), string(ref)))
 	require.NoError(t, CheckKey(t.Context(), store))
 	_, err = store.Connector(t.Context(), "contoso")

@@ -166,6 +166,6 @@ func CheckKey(ctx context.Context, store mesh.Secrets) error {
 	if err != nil || len(sealed) == 0 {
 		return err
 	}
-	return fmt.Errorf("the %s is missing, and %d secrets are sealed under it: put it back (or set %s to where it is); if it is lost, delete them with `starter secret delete REF` and set them anew",
+	return fmt.Errorf("the %s is missing, and secrets (%d) are sealed under it: put it back (or set %s to where it is); if it is lost, delete them with `starter secret delete REF` and set them anew",
 		keys, len(sealed), EnvKeyFile)
 }

@@ -157,10 +157,11 @@ func TestWebhook(t *testing.T) {
 	err := h.Send(t.Context(), n)
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "secret-path", "the URL may be a secret")
-	target = "ftp://example.com/secret-path"
-	err = h.Send(t.Context(), n)
-	require.ErrorContains(t, err, "https://host/path")
-	require.NotContains(t, err.Error(), "secret-path")
+	for _, target = range []string{"ftp://example.com/secret-path", "http://example.com/secret-path", "http://10.0.0.1/secret-path"} {
+		err = h.Send(t.Context(), n)
+		require.ErrorContains(t, err, "https://host/path")
+		require.NotContains(t, err.Error(), "secret-path")
+	}
 }
 
 // vault resolves every reference to a URL.

@@ -81,7 +81,7 @@ many in flight and throws the answers away.`,
 		Example: `  go run ./scripts/bench --only import --repeat 1
   go run ./scripts/bench --quick -o json
   go run ./scripts/bench --db postgres --only import
-  make bench`,
+  make bench bench-postgresql`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -117,8 +117,6 @@ func (o *options) check() error {
 		return fmt.Errorf("--output %q is unknown: want markdown or json", o.format)
 	case o.out != "" && len(o.only) > 0:
 		return errors.New("--out writes whole tables: it cannot be used with --only")
-	case o.out != "" && o.db != sqlite:
-		return errors.New("--out is about SQLite: print the tables of another database with -o")
 	}
 	for _, name := range o.only {
 		if !slices.Contains(names(), name) {

@@ -7,6 +7,7 @@ package azure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -50,7 +51,7 @@ var _ secrets.Backend = (*KeyVault)(nil)
 func Open(cfg Config) (*KeyVault, error) {
 	u, err := url.Parse(cfg.VaultURL)
 	if cfg.VaultURL == "" || err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-		return nil, fmt.Errorf("AZURE_KEYVAULT_URL is %q: want the URL of a Key Vault, such as https://contoso.vault.azure.net", cfg.VaultURL)
+		return nil, errors.New("AZURE_KEYVAULT_URL is no URL of a Key Vault: want one such as https://contoso.vault.azure.net") // somebody may have pasted a secret there
 	}
 	cfg.VaultURL = strings.TrimRight(cfg.VaultURL, "/")
 	if cfg.timeout == 0 {
