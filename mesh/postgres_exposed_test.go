@@ -8,7 +8,7 @@ import (
 	"github.com/identitymesh/okta-connector/mesh"
 )
 
-func TestExposed(t *testing.T) { //nolint:paralleltest // sets environment variables
+func TestExposed(t *testing.T) {
 	for _, name := range []string{"PGHOST", "PGSSLMODE", "PGSSLROOTCERT", "PGSERVICE", "PGPASSWORD"} {
 		t.Setenv(name, "")
 	}
