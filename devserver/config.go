@@ -24,8 +24,17 @@ type Config struct {
 	Port int
 	// UIPort is the Web UI's HTTP port; 0 picks a free one. Unused when Headless.
 	UIPort int
-	// DBFile is the SQLite file that keeps the data; empty keeps it in memory.
+	// DBFile is the SQLite file that keeps the data; empty keeps it in memory, unless
+	// Postgres is set.
 	DBFile string
+	// Postgres keeps the data in two databases of a PostgreSQL server instead.
+	Postgres *postgres
+	// TLSCert and TLSKey are the files of the frontend's certificate and key (PEM);
+	// empty: no TLS. They are read again when they change.
+	TLSCert, TLSKey string
+	// TLSClientCA, when set, is the file of the authorities one of which must have
+	// signed a client's certificate.
+	TLSClientCA string
 	// Namespaces are made ready before the server is announced. Never empty; the
 	// first one is what the Web UI opens.
 	Namespaces []string
@@ -51,7 +60,8 @@ var connectorSearchAttributes = map[string]enumspb.IndexedValueType{
 }
 
 const usageHead = `temporal-dev runs a Temporal server and its Web UI in one process, for
-development, demos and tests. No authentication: keep it on loopback.
+development, demos and tests. No authentication, unless --tls-client-ca asks for
+client certificates: keep it on loopback.
 
 Usage:
   temporal-dev [flags]
@@ -61,6 +71,15 @@ Flags:
   --ui-port N               Web UI port, 0 picks a free one (default 8233)
   --ip IP                   address to listen on (default 127.0.0.1)
   --db FILE                 keep the data in this SQLite file (default: in memory)
+  --db postgres://USER@HOST:PORT/NAME
+                            keep it in the PostgreSQL databases NAME (default "temporal")
+                            and NAME_visibility: created where they are missing and
+                            allowed, upgraded where they are older. The password comes
+                            from PGPASSWORD or PGPASSFILE (~/.pgpass)
+  --tls-cert FILE           serve the frontend with TLS: certificate (PEM), and its chain
+  --tls-key FILE            its private key (PEM)
+  --tls-client-ca FILE      want client certificates of these authorities (PEM). With
+                            TLS the Web UI stays on loopback: it has no login
   --namespace NAME          namespace to have ready; may be repeated (default "default")
   --search-attribute N=T    search attribute to have ready in those namespaces, besides
                             IdentityMeshConnector, IdentityMeshMode and
@@ -73,6 +92,11 @@ Flags:
   --help                    print this text
 
 It prints its addresses on standard error when it is ready. Ctrl-C stops it.
+
+Examples:
+  temporal-dev --db temporal.db
+  PGPASSFILE=/run/secrets/pgpass temporal-dev --db 'postgres://temporal@db.internal/temporal?sslmode=verify-full'
+  temporal-dev --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.pem
 `
 
 const (
@@ -94,7 +118,10 @@ func parseFlags(args []string, stdout io.Writer) (Config, error) {
 	fs.IntVar(&cfg.Port, "port", 7233, "")
 	fs.IntVar(&cfg.UIPort, "ui-port", 8233, "")
 	fs.StringVar(&ip, "ip", "127.0.0.1", "")
-	fs.StringVar(&cfg.DBFile, "db", "", "")
+	fs.Func("db", "", cfg.setDB)
+	fs.StringVar(&cfg.TLSCert, "tls-cert", "", "")
+	fs.StringVar(&cfg.TLSKey, "tls-key", "", "")
+	fs.StringVar(&cfg.TLSClientCA, "tls-client-ca", "", "")
 	fs.Func("namespace", "", cfg.addNamespace)
 	fs.Func("search-attribute", "", cfg.addSearchAttribute)
 	fs.BoolVar(&cfg.Headless, "headless", false, "")
@@ -127,9 +154,38 @@ func parseFlags(args []string, stdout io.Writer) (Config, error) {
 	if cfg.Port != 0 && cfg.Port == cfg.UIPort && !cfg.Headless {
 		return Config{}, fmt.Errorf("--port and --ui-port are both %d: choose two different ports", cfg.Port)
 	}
+	switch {
+	case (cfg.TLSCert == "") != (cfg.TLSKey == ""):
+		return Config{}, errors.New("--tls-cert and --tls-key go together: name both files")
+	case cfg.TLSClientCA != "" && cfg.TLSCert == "":
+		return Config{}, errors.New("--tls-client-ca needs TLS: name --tls-cert and --tls-key as well")
+	}
 	var err error
 	cfg.LogLevel, err = parseLevel(level)
 	return cfg, err
+}
+
+// setDB takes a file or the URL of a PostgreSQL server; the last one counts.
+func (c *Config) setDB(text string) (err error) {
+	c.DBFile, c.Postgres = "", nil
+	if scheme, _, ok := strings.Cut(text, "://"); ok && (scheme == "postgres" || scheme == "postgresql") {
+		c.Postgres, err = parsePostgres(text)
+		return err
+	}
+	c.DBFile = text
+	return nil
+}
+
+// TLS says whether the frontend is served with TLS.
+func (c *Config) TLS() bool { return c.TLSCert != "" }
+
+// uiIP is where the Web UI listens. It talks to the server for whoever opens it, so it
+// must not be a way around the client certificates.
+func (c *Config) uiIP() net.IP {
+	if c.TLS() && !c.IP.IsLoopback() {
+		return loopback
+	}
+	return c.IP
 }
 
 func (c *Config) addNamespace(name string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/log"
 	"go.temporal.io/server/common/persistence/sql/sqlplugin"
 	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	"go.temporal.io/server/common/primitives/timestamp"
@@ -33,10 +35,50 @@ const (
 	clusterName = "active"
 )
 
-// openDatabase prepares the store and returns how the server is to open it: an
-// in-memory database of its own when cfg.DBFile is empty, otherwise that file,
-// with Temporal's schema in it. The namespaces of cfg are in it either way.
-func openDatabase(ctx context.Context, cfg Config) (*config.SQL, error) {
+// storage is where the server keeps its data.
+type storage struct {
+	main, visibility *config.SQL
+	shards           int32
+	claim            *claim // of a PostgreSQL database, else nil
+}
+
+// openStorage prepares the store and says how the server is to open it. The namespaces of
+// cfg are in it. What it does to a PostgreSQL server it says to notes.
+func openStorage(ctx context.Context, cfg Config, logger log.Logger, notes io.Writer) (storage, error) {
+	namespaces, err := namespaceConfigs(cfg)
+	if err != nil {
+		return storage{}, err
+	}
+	if cfg.Postgres == nil {
+		conf, err := openSQLite(ctx, cfg)
+		if err != nil {
+			return storage{}, err
+		}
+		if err := sqliteschema.CreateNamespaces(conf, namespaces...); err != nil {
+			return storage{}, fileError(cfg.DBFile, err)
+		}
+		return storage{main: conf, visibility: conf, shards: 1}, nil // SQLite has one writer; more shards only cost
+	}
+	p := cfg.Postgres
+	held, err := p.prepare(ctx, logger, notes)
+	if err != nil {
+		return storage{}, err
+	}
+	store := storage{
+		main: p.sql(p.mainDB(), mainConns), visibility: p.sql(p.visibilityDB(), visibilityConns),
+		shards: postgresShards, claim: held,
+	}
+	// The function of the SQLite package works on every SQL store.
+	if err := sqliteschema.CreateNamespaces(store.main, namespaces...); err != nil {
+		held.release()
+		return storage{}, p.explain(p.mainDB(), err)
+	}
+	return store, nil
+}
+
+// openSQLite is an in-memory database of its own when cfg.DBFile is empty, otherwise that
+// file, with Temporal's schema in it.
+func openSQLite(ctx context.Context, cfg Config) (*config.SQL, error) {
 	conf := &config.SQL{PluginName: sqliteplugin.PluginName}
 	if cfg.DBFile == "" {
 		// Shared cache joins the server's connections to one database; the name
@@ -59,6 +101,11 @@ func openDatabase(ctx context.Context, cfg Config) (*config.SQL, error) {
 			"synchronous":  "normal",
 		}
 	}
+	return conf, nil
+}
+
+// namespaceConfigs describes the namespaces of cfg.
+func namespaceConfigs(cfg Config) ([]*sqliteschema.NamespaceConfig, error) {
 	namespaces := make([]*sqliteschema.NamespaceConfig, len(cfg.Namespaces))
 	for i, name := range cfg.Namespaces {
 		ns, err := sqliteschema.NewNamespaceConfig(clusterName, name, false, cfg.SearchAttributes)
@@ -68,10 +115,7 @@ func openDatabase(ctx context.Context, cfg Config) (*config.SQL, error) {
 		ns.Detail.Config.Retention = timestamp.DurationPtr(retention)
 		namespaces[i] = ns
 	}
-	if err := sqliteschema.CreateNamespaces(conf, namespaces...); err != nil {
-		return nil, fileError(cfg.DBFile, err)
-	}
-	return conf, nil
+	return namespaces, nil
 }
 
 // prepareFile sees to it that path holds a database of this server's schema. A

@@ -1,9 +1,10 @@
 // Command temporal-dev runs a Temporal server and its Web UI in one process,
 // for development, demos and tests. It listens on loopback, keeps its data in
-// memory or in one SQLite file, and has the namespaces and search attributes of
-// the connector ready before it says that it is.
+// memory, in one SQLite file or in two databases of a PostgreSQL server, and has the
+// namespaces and search attributes of the connector ready before it says that it is.
 //
-// It is not meant for production: there is no authentication and no TLS.
+// It is not meant for production: it is one process, which nobody replaces when it ends,
+// and knows no authentication but client certificates.
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/temporalio/ui-server/v2/server/version"
 	"go.temporal.io/server/common/headers"
+	"go.uber.org/zap/zapcore"
 )
 
 // buildVersion names the build; set with -ldflags "-X main.buildVersion=…".
@@ -66,6 +69,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // serve starts everything, announces it once it is really usable, and stops it
 // when ctx ends.
 func serve(ctx context.Context, cfg Config, stderr io.Writer) error {
+	if cfg.TLS() && cfg.LogLevel > zapcore.DebugLevel {
+		log.SetOutput(io.Discard) // the Web UI tells there of each certificate that it loads
+	}
 	srv, err := Start(ctx, cfg, stderr)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -75,7 +81,7 @@ func serve(ctx context.Context, cfg Config, stderr io.Writer) error {
 	}
 	defer srv.Stop(stopTimeout)
 
-	_, _ = fmt.Fprintf(stderr, "Temporal: %s\n", srv.Address())
+	_, _ = fmt.Fprintf(stderr, "Temporal: %s%s\n", srv.Address(), cfg.security())
 	if url := srv.UIURL(); url != "" {
 		_, _ = fmt.Fprintf(stderr, "Web UI: %s\n", url)
 	}
@@ -85,6 +91,10 @@ func serve(ctx context.Context, cfg Config, stderr io.Writer) error {
 		}
 		defer func() { _ = os.Remove(cfg.AddressFile) }()
 	}
-	<-ctx.Done()
-	return nil
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-srv.Lost():
+		return err
+	}
 }

@@ -22,8 +22,9 @@ const pollEvery = 20 * time.Millisecond
 // reason why not when ctx ends.
 func (s *Server) waitReady(ctx context.Context, cfg Config) error {
 	c, err := client.NewLazyClient(client.Options{
-		HostPort: s.address,
-		Logger:   sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+		HostPort:          s.inner.address,
+		ConnectionOptions: client.ConnectionOptions{TLS: s.inner.client()},
+		Logger:            sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {
 		return fmt.Errorf("make a Temporal client: %w", err)
@@ -35,6 +36,11 @@ func (s *Server) waitReady(ctx context.Context, cfg Config) error {
 		return err
 	}); err != nil {
 		return err
+	}
+	if s.inner.certs != nil {
+		if err := until(ctx, "the frontend to answer with TLS", func() error { return s.inner.certs.check(ctx, s.address) }); err != nil {
+			return err
+		}
 	}
 	for _, namespace := range cfg.Namespaces {
 		if err := until(ctx, "namespace "+namespace, func() error {
@@ -102,7 +108,7 @@ type attributeConflictError struct {
 }
 
 func (e *attributeConflictError) Error() string {
-	return fmt.Sprintf("search attribute %s of namespace %s is a %s, not a %s: use that type or a new --db file",
+	return fmt.Sprintf("search attribute %s of namespace %s is a %s, not a %s: use that type or another --db",
 		e.name, e.namespace, e.has, e.wanted)
 }
 

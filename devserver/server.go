@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"go.temporal.io/server/common/authorization"
@@ -25,6 +26,8 @@ type Server struct {
 	temporal temporal.Server
 	ui       *webUI // nil when headless
 	address  string
+	inner    access // how the Web UI and we ourselves reach it
+	claim    *claim // of a PostgreSQL database, else nil
 	level    zap.AtomicLevel
 }
 
@@ -35,11 +38,11 @@ func Start(ctx context.Context, cfg Config, logs io.Writer) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 
-	ports, err := claimPorts(ctx, cfg)
+	certs, err := loadCertificates(cfg)
 	if err != nil {
 		return nil, err
 	}
-	store, err := openDatabase(ctx, cfg)
+	ports, err := claimPorts(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -47,23 +50,38 @@ func Start(ctx context.Context, cfg Config, logs io.Writer) (*Server, error) {
 		address: hostPort(reachable(cfg.IP), ports.frontend),
 		level:   zap.NewAtomicLevelAt(cfg.LogLevel),
 	}
-	conf := serverConfig(cfg, ports, store)
+	srv.inner = access{address: srv.address}
+	services := temporal.DefaultServices
+	if certs != nil {
+		srv.inner = access{address: hostPort(loopback, ports.internal), certs: certs}
+		services = append(slices.Clone(services), string(primitives.InternalFrontendService))
+	}
+	logger := newLogger(logs, srv.level)
+	store, err := openStorage(ctx, cfg, logger, logs)
+	if err != nil {
+		return nil, err
+	}
+	srv.claim = store.claim
+	conf := serverConfig(cfg, ports, store, certs)
 	srv.temporal, err = temporal.NewServer(
 		temporal.WithConfig(conf),
-		temporal.ForServices(temporal.DefaultServices),
+		temporal.ForServices(services),
 		temporal.WithStaticHosts(ports.hosts(srv.address)),
 		temporal.WithDynamicConfigClient(dynamicValues),
-		temporal.WithLogger(newLogger(logs, srv.level)),
+		temporal.WithLogger(logger),
 		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper {
 			return authorization.NewNoopClaimMapper()
 		}),
 	)
 	if err != nil {
+		if srv.claim != nil {
+			srv.claim.release()
+		}
 		return nil, fmt.Errorf("set up the Temporal server: %w", err)
 	}
 	if !cfg.Headless {
-		srv.ui = startUI(cfg.IP, ports.ui, srv.address, cfg.Namespaces[0])
+		srv.ui = startUI(cfg.uiIP(), ports.ui, srv.inner, cfg.Namespaces[0])
 	}
 	if err := srv.temporal.Start(); err != nil {
 		srv.Stop(stopTimeout)
@@ -87,6 +105,15 @@ func (s *Server) UIURL() string {
 	return s.ui.url
 }
 
+// Lost gets a reason when the server has lost its database to another one and should stop;
+// nothing ever comes for SQLite, whose file is locked by the system.
+func (s *Server) Lost() <-chan error {
+	if s.claim == nil {
+		return nil
+	}
+	return s.claim.lost
+}
+
 // Stop stops the server and gives up waiting after limit: a poll or a system
 // workflow may hold a service for longer than anyone waits for Ctrl-C.
 func (s *Server) Stop(limit time.Duration) {
@@ -107,25 +134,31 @@ func (s *Server) Stop(limit time.Duration) {
 	case <-done:
 	case <-time.After(limit):
 	}
+	if s.claim != nil {
+		s.claim.release()
+	}
 }
 
 // portSet is where the parts of one server listen.
 type portSet struct {
-	frontend, ui              int // on the configured IP
-	history, matching, worker int // on loopback
+	frontend, ui                        int // on the configured IP
+	history, matching, worker, internal int // on loopback; internal with TLS only
 }
 
 // claimPorts finds or checks every port that the server will open.
 func claimPorts(ctx context.Context, cfg Config) (portSet, error) {
 	var p portSet
-	var errs [5]error
+	var errs [6]error
 	p.frontend, errs[0] = claimPort(ctx, "--port", cfg.IP, cfg.Port)
 	if !cfg.Headless {
-		p.ui, errs[1] = claimPort(ctx, "--ui-port", cfg.IP, cfg.UIPort)
+		p.ui, errs[1] = claimPort(ctx, "--ui-port", cfg.uiIP(), cfg.UIPort)
 	}
 	p.history, errs[2] = freePort(ctx, loopback)
 	p.matching, errs[3] = freePort(ctx, loopback)
 	p.worker, errs[4] = freePort(ctx, loopback)
+	if cfg.TLS() {
+		p.internal, errs[5] = freePort(ctx, loopback)
+	}
 	return p, errors.Join(errs[:]...)
 }
 
@@ -137,24 +170,26 @@ func (p portSet) hosts(frontend string) map[primitives.ServiceName]static.Hosts 
 		primitives.HistoryService:  static.SingleLocalHost(hostPort(loopback, p.history)),
 		primitives.MatchingService: static.SingleLocalHost(hostPort(loopback, p.matching)),
 		primitives.WorkerService:   static.SingleLocalHost(hostPort(loopback, p.worker)),
+		// Asked for with TLS only, when it runs.
+		primitives.InternalFrontendService: static.SingleLocalHost(hostPort(loopback, p.internal)),
 	}
 }
 
 // serverConfig is Temporal's static configuration for one process and one store.
 // What it leaves at zero stays off: metrics and pprof listeners, the frontend's
-// experimental HTTP API, archival, TLS, authorization.
-func serverConfig(cfg Config, ports portSet, store *config.SQL) *config.Config {
-	const storeName = "sqlite"
+// experimental HTTP API, archival, authorization, and TLS without certificates.
+func serverConfig(cfg Config, ports portSet, store storage, certs *certificates) *config.Config {
+	const mainStore, visibilityStore = "main", "visibility"
 	service := func(ip net.IP, port int) config.Service {
 		return config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: ip.String()}}
 	}
 	frontend := hostPort(reachable(cfg.IP), ports.frontend)
 	conf := &config.Config{
 		Persistence: config.Persistence{
-			DefaultStore:     storeName,
-			VisibilityStore:  storeName,
-			NumHistoryShards: 1, // SQLite has one writer; more shards only cost
-			DataStores:       map[string]config.DataStore{storeName: {SQL: store}},
+			DefaultStore:     mainStore,
+			VisibilityStore:  visibilityStore,
+			NumHistoryShards: store.shards,
+			DataStores:       map[string]config.DataStore{mainStore: {SQL: store.main}, visibilityStore: {SQL: store.visibility}},
 		},
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,
@@ -172,6 +207,13 @@ func serverConfig(cfg Config, ports portSet, store *config.SQL) *config.Config {
 			string(primitives.WorkerService):   service(loopback, ports.worker),
 		},
 		PublicClient: config.PublicClient{HostPort: frontend},
+	}
+	if certs != nil {
+		conf.Global.TLS = certs.root(cfg)
+		// Without certificates of its clients' authority the server's own parts come in
+		// by a door of their own. Its address is then known from the hosts.
+		conf.Services[string(primitives.InternalFrontendService)] = service(loopback, ports.internal)
+		conf.PublicClient = config.PublicClient{}
 	}
 	const disabled = "disabled"
 	conf.Archival.History.State = disabled

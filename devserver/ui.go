@@ -19,9 +19,9 @@ type webUI struct {
 	done   chan struct{} // closed when the server has ended
 }
 
-// startUI serves the Web UI on ip:port for the frontend at address. It returns
+// startUI serves the Web UI on ip:port for the server that to reaches. It returns
 // at once; waitReady says when the UI answers.
-func startUI(ip net.IP, port int, address, namespace string) *webUI {
+func startUI(ip net.IP, port int, to access, namespace string) *webUI {
 	host := ip.String()
 	if ip.To4() == nil {
 		host = "[" + host + "]" // the UI joins host and port with a bare colon
@@ -30,7 +30,8 @@ func startUI(ip net.IP, port int, address, namespace string) *webUI {
 		url:  "http://" + hostPort(reachable(ip), port),
 		done: make(chan struct{}),
 		server: uiserver.NewServer(uioptions.WithConfigProvider(&uiconfig.Config{
-			TemporalGRPCAddress: address,
+			TemporalGRPCAddress: to.address,
+			TLS:                 to.ui(),
 			Host:                host,
 			Port:                port,
 			EnableUI:            true,
