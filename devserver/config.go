@@ -111,14 +111,14 @@ const (
 // the help that was asked for; any other error is wrong usage.
 func parseFlags(args []string, stdout io.Writer) (Config, error) {
 	cfg := Config{SearchAttributes: maps.Clone(connectorSearchAttributes)}
-	var ip, level string
+	var ip, level, db string
 	fs := flag.NewFlagSet("temporal-dev", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // run prints errors itself
 	fs.Usage = func() {}
 	fs.IntVar(&cfg.Port, "port", 7233, "")
 	fs.IntVar(&cfg.UIPort, "ui-port", 8233, "")
 	fs.StringVar(&ip, "ip", "127.0.0.1", "")
-	fs.Func("db", "", cfg.setDB)
+	fs.StringVar(&db, "db", "", "")
 	fs.StringVar(&cfg.TLSCert, "tls-cert", "", "")
 	fs.StringVar(&cfg.TLSKey, "tls-key", "", "")
 	fs.StringVar(&cfg.TLSClientCA, "tls-client-ca", "", "")
@@ -160,14 +160,17 @@ func parseFlags(args []string, stdout io.Writer) (Config, error) {
 	case cfg.TLSClientCA != "" && cfg.TLSCert == "":
 		return Config{}, errors.New("--tls-client-ca needs TLS: name --tls-cert and --tls-key as well")
 	}
+	// Not while parsing: the flag package quotes a value that is refused.
+	if err := cfg.setDB(db); err != nil {
+		return Config{}, fmt.Errorf("--db: %w", err)
+	}
 	var err error
 	cfg.LogLevel, err = parseLevel(level)
 	return cfg, err
 }
 
-// setDB takes a file or the URL of a PostgreSQL server; the last one counts.
+// setDB takes a file or the URL of a PostgreSQL server.
 func (c *Config) setDB(text string) (err error) {
-	c.DBFile, c.Postgres = "", nil
 	if scheme, _, ok := strings.Cut(text, "://"); ok && (scheme == "postgres" || scheme == "postgresql") {
 		c.Postgres, err = parsePostgres(text)
 		return err

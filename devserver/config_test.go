@@ -57,6 +57,9 @@ func TestParseFlagsErrors(t *testing.T) {
 		"attribute type":     {[]string{"--search-attribute", "Region=Word"}, `unknown type "Word": use one of Bool, Datetime`},
 		"unspecified":        {[]string{"--search-attribute", "Region=Unspecified"}, "unknown type"},
 		"attribute conflict": {[]string{"--search-attribute", "IdentityMeshMode=Int"}, "is already a Keyword"},
+		"certificate alone":  {[]string{"--tls-cert", "tls.crt"}, "--tls-cert and --tls-key go together"},
+		"key alone":          {[]string{"--tls-key", "tls.key"}, "--tls-cert and --tls-key go together"},
+		"authority alone":    {[]string{"--tls-client-ca", "ca.pem"}, "--tls-client-ca needs TLS"},
 		"level":              {[]string{"--log-level", "loud"}, `--log-level "loud" is unknown`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +77,8 @@ func TestHelpAndVersion(t *testing.T) {
 	require.ErrorIs(t, err, flag.ErrHelp)
 	for _, name := range []string{
 		"--port", "--ui-port", "--ip", "--db", "--namespace", "--search-attribute",
-		"--headless", "--address-file", "--log-level", "--version",
+		"--headless", "--address-file", "--log-level", "--version", "--tls-cert", "--tls-key", "--tls-client-ca",
+		"postgres://", "PGPASSFILE",
 	} {
 		require.Contains(t, stderr.String(), name)
 	}

@@ -82,11 +82,15 @@ func (p *postgres) visibilityDB() string { return p.conn.Database + visibilitySu
 
 // server says which server is meant, for messages.
 func (p *postgres) server() string {
-	host := p.conn.Host
-	if strings.HasPrefix(host, "/") {
-		return "PostgreSQL on the socket in " + host
+	if strings.HasPrefix(p.conn.Host, "/") {
+		return "PostgreSQL on the socket in " + p.conn.Host
 	}
-	return "PostgreSQL at " + net.JoinHostPort(host, strconv.Itoa(int(p.conn.Port)))
+	return "PostgreSQL at " + net.JoinHostPort(p.conn.Host, strconv.Itoa(int(p.conn.Port)))
+}
+
+// named says which database is meant.
+func (p *postgres) named(database string) string {
+	return fmt.Sprintf("--db: database %s (%s)", database, p.server())
 }
 
 // open connects to one of the server's databases.
@@ -118,8 +122,8 @@ func (p *postgres) pool(conf *config.SQL) (*sqlx.DB, error) {
 	db := sqlx.NewDb(sql.OpenDB(stdlib.GetConnector(*c, stdlib.OptionAfterConnect(durationsAsNumbers))), "pgx")
 	db.SetMaxOpenConns(conf.MaxConns)
 	db.SetMaxIdleConns(conf.MaxIdleConns)
-	db.MapperFunc(strcase.ToSnake) // the columns of Temporal's row types
-	if err := db.Ping(); err != nil {
+	db.MapperFunc(strcase.ToSnake)                               // the columns of Temporal's row types
+	if err := db.PingContext(context.Background()); err != nil { // ends with c.ConnectTimeout
 		return nil, errors.Join(p.explain(conf.DatabaseName, err), db.Close())
 	}
 	return db, nil

@@ -61,7 +61,7 @@ func (p *postgres) lock(ctx context.Context, wait time.Duration) (*pgx.Conn, err
 		return conn, nil
 	}
 	if hasCode(err, codeLockTimeout) {
-		err = fmt.Errorf("--db %s, database %s %w: stop that one or name another database", p.server(), p.mainDB(), errInUse)
+		err = fmt.Errorf("%s %w: stop that one or name another database", p.named(p.mainDB()), errInUse)
 	} else {
 		err = p.explain(p.mainDB(), err)
 	}

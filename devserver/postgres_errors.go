@@ -57,7 +57,7 @@ func (p *postgres) explain(database string, err error) error {
 	case !errors.As(err, &answer):
 		return &postgresError{p.unreachable(err), err}
 	}
-	text := fmt.Sprintf("--db %s, database %s: %s (SQLSTATE %s)", p.server(), database, answer.Message, answer.Code)
+	text := fmt.Sprintf("%s: %s (SQLSTATE %s)", p.named(database), answer.Message, answer.Code)
 	if remedy := p.remedy(database, answer); remedy != "" {
 		text += ": " + remedy
 	}
@@ -92,5 +92,5 @@ func (p *postgres) unreachable(err error) string {
 	if errors.As(err, &dial) {
 		cause = dial.Error()
 	}
-	return fmt.Sprintf("--db %s cannot be reached: %s: check host, port and sslmode, and that the server runs", p.server(), cause)
+	return fmt.Sprintf("--db: %s cannot be reached: %s: check host, port and sslmode, and that the server runs", p.server(), cause)
 }

@@ -89,9 +89,9 @@ func (p *postgres) ensureDatabase(ctx context.Context, name string, logger log.L
 	case hasCode(err, codeDuplicate, codeUnique): // another one has made it meanwhile
 		return nil
 	case hasCode(err, codeDenied):
-		return fmt.Errorf("--db %s: the role %s may not create the database %s: have an administrator create both, "+
-			"createdb -O %[2]s %[4]s and createdb -O %[2]s %[5]s, or ALTER ROLE %[2]s CREATEDB",
-			p.server(), p.conn.User, name, p.mainDB(), p.visibilityDB())
+		return fmt.Errorf("--db: the role %s may not create the database %s (%s): have an administrator create both, "+
+			"createdb -O %[1]s %[4]s and createdb -O %[1]s %[5]s, or ALTER ROLE %[1]s CREATEDB",
+			p.conn.User, name, p.server(), p.mainDB(), p.visibilityDB())
 	case err != nil:
 		return p.explain(name, err)
 	}
@@ -120,7 +120,7 @@ func (p *postgres) refuseCluster(ctx context.Context) error {
 	if err != nil {
 		return p.explain(p.mainDB(), err)
 	}
-	return fmt.Errorf("--db %s, database %s is in use by a Temporal server at %s: name another database", p.server(), p.mainDB(), address)
+	return fmt.Errorf("%s is in use by a Temporal server at %s: name another database", p.named(p.mainDB()), address)
 }
 
 // installed is the version of the schema in a database, [initialVersion] when there is none.
@@ -131,7 +131,7 @@ func (p *postgres) installed(ctx context.Context, s schemaOf) (string, error) {
 		return "", err
 	}
 	defer func() { _ = conn.Close(ctx) }() // only read
-	foreign := fmt.Errorf("--db %s, database %s is a database of something else: name one of its own for Temporal", p.server(), s.database)
+	foreign := fmt.Errorf("%s is a database of something else: name one of its own for Temporal", p.named(s.database))
 
 	var versioned, landmark bool
 	var tables int
@@ -159,7 +159,7 @@ func (p *postgres) installed(ctx context.Context, s schemaOf) (string, error) {
 	case name == "": // a set-up that was interrupted goes on
 		return initialVersion, nil
 	case name != s.database:
-		return "", fmt.Errorf("--db %s, database %s holds the Temporal schema of database %s: give it its old name back", p.server(), s.database, name)
+		return "", fmt.Errorf("%s holds the Temporal schema of database %s: give it its old name back", p.named(s.database), name)
 	}
 	return has, p.comparable(s, has, landmark)
 }
@@ -168,18 +168,18 @@ func (p *postgres) installed(ctx context.Context, s schemaOf) (string, error) {
 func (p *postgres) comparable(s schemaOf, has string, landmark bool) error {
 	found, err := semver.ParseTolerant(has)
 	if err != nil {
-		return fmt.Errorf("--db %s, database %s has the schema version %q, which is none of Temporal's: %w", p.server(), s.database, has, err)
+		return fmt.Errorf("%s has the schema version %q, which is none of Temporal's: %w", p.named(s.database), has, err)
 	}
 	wanted, err := semver.ParseTolerant(s.version)
 	switch {
 	case err != nil:
 		return fmt.Errorf("version %q of Temporal's own schema: %w", s.version, err)
 	case found.GT(wanted):
-		return fmt.Errorf("--db %s, database %s has the schema %s of a newer Temporal server; this one knows up to %s: "+
-			"use the temporal-dev that made it, or another database", p.server(), s.database, has, s.version)
+		return fmt.Errorf("%s has the schema %s of a newer Temporal server; this one knows up to %s: "+
+			"use the temporal-dev that made it, or another database", p.named(s.database), has, s.version)
 	case has != initialVersion && !landmark:
-		return fmt.Errorf("--db %s, database %s has a Temporal schema without the table %s, so it is another of Temporal's databases: "+
-			"name the main one, without %s", p.server(), s.database, s.landmark, visibilitySuffix)
+		return fmt.Errorf("%s has a Temporal schema without the table %s, so it is another of Temporal's databases: "+
+			"name the main one, without %s", p.named(s.database), s.landmark, visibilitySuffix)
 	}
 	return nil
 }

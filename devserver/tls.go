@@ -25,7 +25,7 @@ const (
 	// innerLife outlives any process.
 	innerLife = 10 * 365 * 24 * time.Hour
 	// refreshCertificates is how soon a renewed file counts.
-	refreshCertificates = 10 * time.Second
+	refreshCertificates = 5 * time.Second
 )
 
 // certificates are those of a server with TLS: the user's for the frontend, and one that is
