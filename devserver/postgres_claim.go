@@ -15,7 +15,7 @@ const (
 	claimKey = applicationID
 	// claimWait is how long a start waits for a server that is just ending: PostgreSQL
 	// may notice the end of a killed one a moment later.
-	claimWait = 10 * time.Second
+	claimWait = 5 * time.Second
 	// claimAgain is the pause between attempts to have a lost lock again.
 	claimAgain = time.Second
 )

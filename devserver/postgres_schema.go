@@ -33,13 +33,11 @@ func (p *postgres) schemas() []schemaOf {
 }
 
 // prepare sees to it that both databases are there with this server's schema, and claims
-// them for this process. What it creates and upgrades it says to notes. Whatever it refuses
-// it has not changed.
+// them for this process. What it creates and upgrades it says to notes. A database that it
+// refuses it has not changed.
 func (p *postgres) prepare(ctx context.Context, logger log.Logger, notes io.Writer) (_ *claim, err error) {
-	for _, s := range p.schemas() {
-		if err := p.ensureDatabase(ctx, s.database, logger, notes); err != nil {
-			return nil, err
-		}
+	if err := p.ensureDatabase(ctx, p.mainDB(), logger, notes); err != nil {
+		return nil, err
 	}
 	// From here on no other temporal-dev sets up or upgrades the same two.
 	held, err := p.claim(ctx)
@@ -56,6 +54,9 @@ func (p *postgres) prepare(ctx context.Context, logger log.Logger, notes io.Writ
 	}
 	var had [2]string
 	for i, s := range p.schemas() { // both are looked at before either is changed
+		if err := p.ensureDatabase(ctx, s.database, logger, notes); err != nil {
+			return nil, err
+		}
 		if had[i], err = p.installed(ctx, s); err != nil {
 			return nil, err
 		}
