@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,13 @@ func TestServerWithTLSAlone(t *testing.T) {
 	cert, key := ours.issue(t, t.TempDir(), certificate("server", time.Hour))
 	p := launchReady(t, "--tls-cert", cert, "--tls-key", key, "--headless")
 	require.NoError(t, dialTLS(t, p.address, ours.client(t, nil)))
+	if runtime.GOOS == "linux" { // else there is no /proc
+		listening := listeners(t, p.cmd.Process.Pid)
+		require.Len(t, listening, 5, "frontend, its inner door and three inner services: %v", listening)
+		for _, addr := range listening {
+			require.True(t, strings.HasPrefix(addr, "127.0.0.1:"), addr)
+		}
+	}
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
 	code, stderr := p.wait(t, 5*time.Second)
 	require.Equal(t, 0, code, stderr)
