@@ -109,7 +109,6 @@ func TestServerWithTLS(t *testing.T) {
 	ours, stranger := newAuthority(t, "ours"), newAuthority(t, "stranger")
 	dir := t.TempDir()
 	cfg := testConfig(t)
-	cfg.IP = net.IPv4zero // the Web UI must not follow
 	cfg.TLSCert, cfg.TLSKey = ours.issue(t, dir, certificate("first", time.Hour))
 	cfg.TLSClientCA = ours.file
 	srv, err := Start(t.Context(), cfg, io.Discard)
@@ -133,7 +132,6 @@ func TestServerWithTLS(t *testing.T) {
 	inner.Certificates = srv.inner.client().Certificates
 	require.Error(t, dialTLS(t, srv.Address(), inner), "nor do the parts' certificates open the frontend")
 
-	require.True(t, strings.HasPrefix(srv.UIURL(), "http://127.0.0.1:"), srv.UIURL())
 	status, body := get(t, srv.UIURL()+"/api/v1/namespaces/other")
 	require.Equal(t, 200, status)
 	require.Contains(t, string(body), "NAMESPACE_STATE_REGISTERED")
@@ -150,24 +148,27 @@ func TestServerWithTLS(t *testing.T) {
 	}, 30*time.Second, 100*time.Millisecond)
 }
 
-// TestServerWithTLSAlone wants no client certificates.
+// TestServerWithTLSAlone wants no client certificates. It listens on every address, and only
+// its frontend does.
 func TestServerWithTLSAlone(t *testing.T) {
 	t.Parallel()
 	ours := newAuthority(t, "ours")
 	cert, key := ours.issue(t, t.TempDir(), certificate("server", time.Hour))
-	p := launchReady(t, "--tls-cert", cert, "--tls-key", key, "--headless")
+	p := launchReady(t, "--tls-cert", cert, "--tls-key", key, "--ip", "0.0.0.0")
 	require.NoError(t, dialTLS(t, p.address, ours.client(t, nil)))
 	if runtime.GOOS == "linux" { // else there is no /proc
 		listening := listeners(t, p.cmd.Process.Pid)
-		require.Len(t, listening, 5, "frontend, its inner door and three inner services: %v", listening)
+		require.Len(t, listening, 6, "frontend, its inner door, three inner services, Web UI: %v", listening)
+		_, port, err := net.SplitHostPort(p.address)
+		require.NoError(t, err)
 		for _, addr := range listening {
-			require.True(t, strings.HasPrefix(addr, "127.0.0.1:"), addr)
+			require.True(t, strings.HasPrefix(addr, "127.0.0.1:") || strings.HasSuffix(addr, ":"+port), addr)
 		}
 	}
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
 	code, stderr := p.wait(t, 5*time.Second)
 	require.Equal(t, 0, code, stderr)
-	require.Equal(t, "Temporal: "+p.address+" (TLS)\n", stderr, "nothing else is printed")
+	require.Equal(t, "Temporal: "+p.address+" (TLS)\nWeb UI: "+p.uiURL+"\n", stderr, "nothing else is printed")
 }
 
 func TestCertificatesAreChecked(t *testing.T) {

@@ -48,7 +48,7 @@ func refused(t *testing.T, database, password string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(temporal.Bin, "temporal-dev"), //nolint:gosec // our own binary
+	cmd := exec.CommandContext(ctx, filepath.Join(temporal.Bin, "temporal-dev"),
 		"--port", "0", "--ui-port", "0", "--log-level", "debug", "--db", database)
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+password)
 	out, err := cmd.CombinedOutput()
