@@ -92,6 +92,7 @@ Environment:
                            where traces are sent, as OpenTelemetry's own tools read it (default: nowhere)`,
 		Example: `  worker
   worker --metrics-addr 127.0.0.1:9464 --log-format console
+  worker healthcheck
   TEMPORAL_ADDRESS=temporal.internal:7233 IDENTITYMESH_DB=sqlite:///var/lib/identitymesh/mesh.db worker`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -99,6 +100,8 @@ Environment:
 		Version:       app.VersionString(),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), c) },
 	}
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.AddCommand(healthcheckCommand())
 	f := cmd.Flags()
 	f.StringVar(&c.metricsAddr, "metrics-addr", "127.0.0.1:9464", "where /metrics, /healthz and /readyz are served; \"\" for nowhere; another port is used when this one is taken")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
