@@ -22,6 +22,12 @@ var _ KeyStore = KeyFile("")
 
 func (k KeyFile) String() string { return "key file " + string(k) }
 
+// forbiddenKeyModes are the mode bits of a key file that is refused: others may do nothing
+// with it, and its group may only read it. A group must be allowed to read: Kubernetes
+// mounts a secret as 0440 or 0640 for a process that does not run as root, and a secret of
+// Docker Compose is a file of the host's, which containers of several users share by a group.
+const forbiddenKeyModes = 0o037
+
 // Read implements [KeyStore].
 func (k KeyFile) Read() ([]byte, error) {
 	f, err := os.Open(string(k))
@@ -37,7 +43,7 @@ func (k KeyFile) Read() ([]byte, error) {
 		return nil, k.fail("is no regular file", nil)
 	}
 	// Windows has no such mode bits; there the folder's access list protects the file.
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+	if mode := info.Mode().Perm(); mode&forbiddenKeyModes != 0 && runtime.GOOS != "windows" {
 		return nil, k.fail(fmt.Sprintf("is open to other users (mode %04o); run: chmod 600 %s", mode, string(k)), nil)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxKeyset))

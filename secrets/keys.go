@@ -44,6 +44,16 @@ const maxKeyset = 1 << 20
 // [TableStore.Set] makes the key when there is none.
 func OpenKeys(store KeyStore) *Keys { return &Keys{store: store} }
 
+// NewKeyset returns the text of a new keyset, for a key that is to be in its place before
+// the first secret is set. It is a secret; who has it clears it.
+func NewKeyset() ([]byte, error) {
+	fresh, err := OpenKeys(NewKeyText("new", "")).fresh()
+	if err != nil {
+		return nil, err
+	}
+	return fresh.text()
+}
+
 // String says what keeps the key, and where.
 func (k *Keys) String() string { return k.store.String() }
 

@@ -151,7 +151,7 @@ func TestKeyFileOpenToOthers(t *testing.T) {
 	}
 	store, _, path := setup(t)
 	require.NoError(t, store.Set(t.Context(), tokenRef, []byte(canary)))
-	for _, open := range []fs.FileMode{0o640, 0o604, 0o620, 0o601, 0o644} {
+	for _, open := range []fs.FileMode{0o604, 0o620, 0o660, 0o610, 0o601, 0o644} {
 		require.NoError(t, os.Chmod(path, open))
 		for _, err := range []error{
 			second(store.Resolve(t.Context(), tokenRef)), store.Set(t.Context(), tokenRef, []byte(canary)),
@@ -161,8 +161,10 @@ func TestKeyFileOpenToOthers(t *testing.T) {
 			require.EqualError(t, err, fmt.Sprintf("key file %s is open to other users (mode %04o); run: chmod 600 %s", path, open, path))
 		}
 	}
-	require.NoError(t, os.Chmod(path, 0o400))
-	require.NoError(t, second(store.Resolve(t.Context(), tokenRef)))
+	for _, fine := range []fs.FileMode{0o600, 0o400, 0o640, 0o440} { // its group may read: Kubernetes, Compose
+		require.NoError(t, os.Chmod(path, fine))
+		require.NoError(t, second(store.Resolve(t.Context(), tokenRef)))
+	}
 }
 
 // A lost key file and a wrong one are told apart, and a new key does not hide the

@@ -24,7 +24,7 @@ files, vault, azure) are read and not written: set and delete say how that is do
 		Example: `  starter secret set secret://okta/contoso/apitoken
   starter secret list
   starter secret rekey`,
-	}, newSecretSet(c), newSecretList(c), newSecretDelete(c), newSecretRekey(c))
+	}, newSecretSet(c), newSecretList(c), newSecretDelete(c), newSecretRekey(c), newSecretKeygen(c))
 }
 
 func newSecretSet(c *cli) *cobra.Command {
