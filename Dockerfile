@@ -1,13 +1,14 @@
-# The product's static binaries on an empty image, as a user without rights.
+# The product's two static programs on an empty image, as a user without rights.
 FROM golang:1.26.10-bookworm AS build
 WORKDIR /src
+ENV CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
+COPY go.mod go.sum ./
+RUN go mod download
 COPY . .
-ENV CGO_ENABLED=0
-RUN make build && mkdir -p /out/state && cp bin/* /out/
+ARG VERSION=unknown
+RUN go build -ldflags "-s -w -X github.com/identitymesh/okta-connector/internal/app.Version=${VERSION}" -o /out/ ./worker ./starter
 
 FROM gcr.io/distroless/static-debian12:nonroot
-COPY --from=build /out/worker /out/starter /out/oktasim /out/temporal-dev /usr/local/bin/
-# An empty folder of the user's own: a new volume mounted here takes over its owner.
-COPY --from=build --chown=nonroot:nonroot /out/state /state
-ENV XDG_STATE_HOME=/state
+COPY --from=build /out/worker /out/starter /usr/local/bin/
+USER 65532:65532
 CMD ["worker"]
