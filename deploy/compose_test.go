@@ -33,7 +33,12 @@ func root(t testing.TB) string {
 // environment given alone.
 func project(t testing.TB, env ...string) *types.Project {
 	t.Helper()
-	o, err := cli.NewProjectOptions([]string{filepath.Join(root(t), "docker-compose.yml")},
+	return projectIn(t, root(t), env...)
+}
+
+func projectIn(t testing.TB, dir string, env ...string) *types.Project {
+	t.Helper()
+	o, err := cli.NewProjectOptions([]string{filepath.Join(dir, "docker-compose.yml")},
 		cli.WithEnv(env), cli.WithProfiles([]string{"*"}), cli.WithResolvedPaths(true), cli.WithInterpolation(true))
 	require.NoError(t, err)
 	p, err := o.LoadProject(context.Background())
