@@ -131,41 +131,79 @@ func answer(w http.ResponseWriter, code int, body map[string]string) {
 	_ = json.NewEncoder(w).Encode(body) // the prober has gone
 }
 
+// acceptedAfter is how long a poll waits before it counts as accepted: one that is refused
+// ends at once, and one that waits for work does so for a minute.
+const acceptedAfter = 2 * time.Second
+
 // polls watches the SDK's own polls: a worker whose polls are refused, for want of a
 // right or of the namespace, reaches Temporal and gets no work all the same.
 type polls struct {
-	mu   sync.Mutex
-	errs map[string]error // by method, of the newest poll that ended
+	mu    sync.Mutex
+	kinds map[string]*pollKind // by method
 }
+
+// pollKind is what is known of the polls of one method.
+type pollKind struct {
+	err      error                  // of the newest poll that ended
+	failedAt time.Time              // when it did, with an error
+	open     map[*pollTime]struct{} // the polls under way
+}
+
+type pollTime struct{ began time.Time }
 
 // watch is a gRPC interceptor.
 func (p *polls) watch(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	err := invoke(ctx, method, req, reply, cc, opts...)
 	name := method[strings.LastIndexByte(method, '/')+1:]
 	if name != "PollWorkflowTaskQueue" && name != "PollActivityTaskQueue" {
-		return err
+		return invoke(ctx, method, req, reply, cc, opts...)
 	}
+	kind, poll := p.begin(name)
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(kind.open, poll)
 	// The end of the SDK's own time-out or of the worker says nothing about Temporal.
-	if code := status.Code(err); ctx.Err() == nil && code != codes.Canceled {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.errs == nil {
-			p.errs = map[string]error{}
-		}
-		p.errs[name] = err
+	if ctx.Err() == nil && status.Code(err) != codes.Canceled {
+		kind.err, kind.failedAt = err, time.Now()
 	}
 	return err
 }
 
+func (p *polls) begin(name string) (*pollKind, *pollTime) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kind := p.kinds[name]
+	if kind == nil {
+		if p.kinds == nil {
+			p.kinds = map[string]*pollKind{}
+		}
+		kind = &pollKind{open: map[*pollTime]struct{}{}}
+		p.kinds[name] = kind
+	}
+	poll := &pollTime{time.Now()}
+	kind.open[poll] = struct{}{}
+	return kind, poll
+}
+
 // failing is the error of the newest poll of some kind, nil when both kinds work or none
-// has ended yet.
+// has ended yet. A kind works again when a poll that began after the error is waiting for
+// work: it ends a minute later at the latest, and a worker is ready before.
 func (p *polls) failing() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, err := range p.errs {
-		if err != nil {
-			return err
+	for _, kind := range p.kinds {
+		if kind.err != nil && !kind.accepted(time.Now()) {
+			return kind.err
 		}
 	}
 	return nil
+}
+
+func (k *pollKind) accepted(now time.Time) bool {
+	for poll := range k.open {
+		if !poll.began.Before(k.failedAt) && now.Sub(poll.began) > acceptedAfter {
+			return true
+		}
+	}
+	return false
 }

@@ -6,9 +6,14 @@ import (
 	"net"
 	"net/url"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // The health check of a container says what a worker's own probe says, by its exit code.
@@ -58,4 +63,36 @@ func TestHealthcheck(t *testing.T) {
 	require.Contains(t, stderr, "HOST:PORT")
 	code, _, _ = check("contoso")
 	require.Equal(t, 2, code)
+}
+
+// A worker that starts a moment before its namespace is known everywhere has its first poll
+// refused. It is ready as soon as the next one waits for work, not when that ends.
+func TestReadyAgainWhileAPollWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const method = "/temporal.api.workflowservice.v1.WorkflowService/PollWorkflowTaskQueue"
+		var p polls
+		poll := func(lasts time.Duration, err error) {
+			got := p.watch(t.Context(), method, nil, nil, nil, func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
+				time.Sleep(lasts)
+				return err
+			})
+			require.Equal(t, err, got)
+		}
+		refused := status.Error(codes.NotFound, "no such namespace")
+		go poll(time.Minute, nil) // began before the refusal and says nothing about it
+		time.Sleep(time.Second)
+		poll(time.Millisecond, refused)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, refused, p.failing())
+		go poll(time.Minute, nil)
+		time.Sleep(acceptedAfter)
+		require.Equal(t, refused, p.failing())
+		time.Sleep(time.Second)
+		require.NoError(t, p.failing())
+		poll(time.Millisecond, refused) // while the other still waits
+		require.Equal(t, refused, p.failing())
+		time.Sleep(2 * time.Minute)
+		require.NoError(t, p.failing(), "the newest that ended was none that failed")
+	})
 }
