@@ -39,7 +39,7 @@ func project(t testing.TB, env ...string) *types.Project {
 func projectIn(t testing.TB, dir string, env ...string) *types.Project {
 	t.Helper()
 	o, err := cli.NewProjectOptions([]string{filepath.Join(dir, "docker-compose.yml")},
-		cli.WithEnv(env), cli.WithProfiles([]string{"*"}), cli.WithResolvedPaths(true), cli.WithInterpolation(true))
+		cli.WithEnv(env), cli.WithWorkingDirectory(dir), cli.WithEnvFiles(), cli.WithDotEnv, cli.WithProfiles([]string{"*"}), cli.WithResolvedPaths(true), cli.WithInterpolation(true))
 	require.NoError(t, err)
 	p, err := o.LoadProject(context.Background())
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestComposePublishesOnLoopbackOnly(t *testing.T) {
 	})
 	require.Equal(t, map[string]string{"8233": "temporal-ui", "9090": "prometheus", "3000": "grafana"}, published)
 	p := project(t)
-	require.True(t, bool(p.Networks["database"].Internal))
+	require.True(t, p.Networks["database"].Internal)
 	require.Equal(t, []string{"database"}, networks(p.Services["postgres"]))
 	require.Contains(t, networks(p.Services["worker"]), "default", "Okta is out there")
 }
@@ -171,7 +171,7 @@ func TestComposeSecretsAreFiles(t *testing.T) {
 	require.NoError(t, err)
 	for name, secret := range p.Secrets {
 		require.True(t, used[name], "nobody uses %s", name)
-		require.Equal(t, filepath.Join(root(t), "deploy/compose/secrets", name), secret.File)
+		require.Equal(t, filepath.Join(root(t), "deploy", "compose", "secrets", name), secret.File)
 		require.Empty(t, secret.Environment+secret.Content)
 	}
 	require.Contains(t, string(ignore), "/deploy/compose/secrets/\n")

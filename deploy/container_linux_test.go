@@ -54,7 +54,7 @@ func newEngine(t *testing.T, p *types.Project, static string, images map[string]
 	e.mount("tmpfs", e.dir, "tmpfs", 0, "mode=0755")
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(e.dir, unix.MNT_DETACH)) })
 	for _, dir := range []string{"roots", "volumes"} {
-		require.NoError(t, os.Mkdir(filepath.Join(e.dir, dir), 0o755)) //nolint:gosec // other users' processes go through it
+		require.NoError(t, os.Mkdir(filepath.Join(e.dir, dir), 0o755))
 	}
 	return e
 }
@@ -70,10 +70,10 @@ func (e *engine) bind(source, target string, readOnly bool) {
 	info, err := os.Stat(source)
 	require.NoError(e.t, err)
 	if info.IsDir() {
-		require.NoError(e.t, os.MkdirAll(target, 0o755)) //nolint:gosec // as an engine does it
+		require.NoError(e.t, os.MkdirAll(target, 0o755))
 	} else {
-		require.NoError(e.t, os.MkdirAll(filepath.Dir(target), 0o755)) //nolint:gosec // as an engine does it
-		f, err := os.OpenFile(target, os.O_CREATE, 0o644)              //nolint:gosec // as an engine does it
+		require.NoError(e.t, os.MkdirAll(filepath.Dir(target), 0o755))
+		f, err := os.OpenFile(target, os.O_CREATE, 0o644) //nolint:gosec // an empty file, which is covered at once
 		require.NoError(e.t, err)
 		require.NoError(e.t, f.Close())
 	}
@@ -99,22 +99,22 @@ func (e *engine) root(s types.ServiceConfig) string {
 		bin = e.images[strings.Split(s.Image, ":")[0]]
 		up := dir + ".changes"
 		for _, layer := range []string{"upper", "work"} {
-			require.NoError(e.t, os.MkdirAll(filepath.Join(up, layer), 0o755)) //nolint:gosec // as an engine does it
+			require.NoError(e.t, os.MkdirAll(filepath.Join(up, layer), 0o755))
 		}
 		e.mount("overlay", dir, "overlay", 0, fmt.Sprintf("lowerdir=/,upperdir=%s/upper,workdir=%s/work", up, up))
 		e.mount("/dev", filepath.Join(dir, "dev"), "", unix.MS_BIND|unix.MS_REC, "")
 	}
-	require.NoError(e.t, os.MkdirAll(filepath.Join(dir, "proc"), 0o755)) //nolint:gosec // as an engine does it
+	require.NoError(e.t, os.MkdirAll(filepath.Join(dir, "proc"), 0o755))
 	e.mount("proc", filepath.Join(dir, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	hosts := "127.0.0.1 localhost " + strings.Join(e.project.ServiceNames(), " ") + "\n"
-	require.NoError(e.t, os.MkdirAll(filepath.Join(dir, "etc"), 0o755))                                    //nolint:gosec // as an engine does it
-	require.NoError(e.t, os.WriteFile(filepath.Join(dir, "etc", "hosts"), []byte(hosts), 0o644))           //nolint:gosec // as an engine does it
-	require.NoError(e.t, os.WriteFile(filepath.Join(dir, "etc", "passwd"), []byte(users), 0o644)) //nolint:gosec // as an image has it
+	require.NoError(e.t, os.MkdirAll(filepath.Join(dir, "etc"), 0o755))
+	require.NoError(e.t, os.WriteFile(filepath.Join(dir, "etc", "hosts"), []byte(hosts), 0o644))
+	require.NoError(e.t, os.WriteFile(filepath.Join(dir, "etc", "passwd"), []byte(users), 0o644))
 	if bin != "" {
 		e.bind(bin, filepath.Join(dir, "usr", "local", "bin"), true)
 	}
 	for _, path := range s.Tmpfs {
-		require.NoError(e.t, os.MkdirAll(filepath.Join(dir, path), 0o755)) //nolint:gosec // as an engine does it
+		require.NoError(e.t, os.MkdirAll(filepath.Join(dir, path), 0o755))
 		e.mount("tmpfs", filepath.Join(dir, path), "tmpfs", 0, "mode=1777")
 	}
 	uid, gid := identity(e.t, s)
@@ -123,7 +123,7 @@ func (e *engine) root(s types.ServiceConfig) string {
 		if v.Type == types.VolumeTypeVolume { // a new one has the owner that the image gives it
 			source = filepath.Join(e.dir, "volumes", v.Source)
 			if err := os.Mkdir(source, 0o700); err == nil {
-				require.NoError(e.t, os.Chown(source, uid, gid))
+				require.NoError(e.t, os.Chown(source, int(uid), int(gid)))
 			}
 		}
 		e.bind(source, filepath.Join(dir, v.Target), v.ReadOnly)
@@ -138,7 +138,7 @@ func (e *engine) root(s types.ServiceConfig) string {
 }
 
 // identity is the user of a service: the file's, or the one that Temporal's images have.
-func identity(t *testing.T, s types.ServiceConfig) (uid, gid int) {
+func identity(t *testing.T, s types.ServiceConfig) (uid, gid uint32) {
 	t.Helper()
 	if s.User == "" {
 		require.True(t, strings.HasPrefix(s.Image, "temporalio/"), s.Name)
@@ -146,11 +146,14 @@ func identity(t *testing.T, s types.ServiceConfig) (uid, gid int) {
 	}
 	u, g, ok := strings.Cut(s.User, ":")
 	require.True(t, ok)
-	uid, err := strconv.Atoi(u)
+	return number(t, u), number(t, g)
+}
+
+func number(t *testing.T, text string) uint32 {
+	t.Helper()
+	n, err := strconv.ParseUint(text, 10, 32)
 	require.NoError(t, err)
-	gid, err = strconv.Atoi(g)
-	require.NoError(t, err)
-	return uid, gid
+	return uint32(n)
 }
 
 // start runs a service, with other arguments when there are any.
@@ -172,9 +175,7 @@ func (e *engine) startIn(dir string, s types.ServiceConfig, stdin io.Reader, std
 	uid, gid := identity(e.t, s)
 	groups := []uint32{}
 	for _, g := range s.GroupAdd {
-		n, err := strconv.ParseUint(g, 10, 32)
-		require.NoError(e.t, err)
-		groups = append(groups, uint32(n))
+		groups = append(groups, number(e.t, g))
 	}
 	c := &container{name: s.Name, done: make(chan struct{})}
 	program := argv[0]
@@ -190,7 +191,7 @@ func (e *engine) startIn(dir string, s types.ServiceConfig, stdin io.Reader, std
 		Path: program, Args: argv, Env: env, Dir: "/", Stdin: stdin, Stdout: stdout, Stderr: e,
 		SysProcAttr: &syscall.SysProcAttr{
 			Chroot:     dir,
-			Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), Groups: groups}, //nolint:gosec // small numbers
+			Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: groups},
 			Pdeathsig:  syscall.SIGKILL,
 		},
 	}
@@ -249,6 +250,8 @@ func (e *engine) tail() string {
 // healthy waits until the health check of a running service says so.
 func (e *engine) healthy(name string, c *container) {
 	e.t.Helper()
+	began := time.Now()
+	defer func() { e.t.Logf("%s is healthy after %s", name, time.Since(began).Round(time.Millisecond)) }()
 	check := e.project.Services[name].HealthCheck.Test
 	require.Equal(e.t, "CMD", check[0])
 	deadline := time.Now().Add(patience)
@@ -288,7 +291,7 @@ func isolated(t *testing.T, env ...string) bool {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=10m") //nolint:gosec // this test
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=10m")
 	cmd.Env = append(append(os.Environ(), env...), inside+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

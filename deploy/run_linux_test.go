@@ -19,11 +19,8 @@ import (
 	"github.com/identitymesh/okta-connector/okta/oktasim"
 )
 
-// Folders that a test hands on to its inside.
-const (
-	envStatic = "IDENTITYMESH_TEST_STATIC"
-	envImages = "IDENTITYMESH_TEST_IMAGES"
-)
+// envImages is the folder of [standIns], which a test hands on to its inside.
+const envImages = "IDENTITYMESH_TEST_IMAGES"
 
 // TestComposeRuns brings docker-compose.yml up without a container engine: every command
 // of PostgreSQL's, Temporal's and ours, as the file has it, with its environment, user,
@@ -153,7 +150,7 @@ func standIns(t *testing.T) string {
 	temporary = append(temporary, dir)
 	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // other users' processes run from it
 	for _, name := range []string{"postgres", "server", "tools"} {
-		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o755)) //nolint:gosec // other users' processes run from it
+		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o755))
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	require.NoError(t, err)
@@ -175,12 +172,12 @@ export PGDATA=/var/lib/postgresql/data
 initdb --no-sync --locale=C --encoding=UTF8 --username=postgres --pwfile="$POSTGRES_PASSWORD_FILE" $POSTGRES_INITDB_ARGS
 echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
 exec "$@" -c listen_addresses='*' -c unix_socket_directories=/run/postgresql -c fsync=off
-`), 0o755)) //nolint:gosec // a program
+`), 0o755))
 
 	// Temporal's own programs, of the release whose module devserver uses.
 	server, tools := filepath.Join(dir, "server", "temporal-server"), filepath.Join(dir, "tools", "temporal-sql-tool")
 	for target, pkg := range map[string]string{server: "cmd/server", tools: "cmd/tools/sql"} {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-o", target, "go.temporal.io/server/"+pkg) //nolint:gosec // a build
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-o", target, "go.temporal.io/server/"+pkg)
 		cmd.Dir = filepath.Join(root(t), "devserver")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
@@ -188,7 +185,7 @@ exec "$@" -c listen_addresses='*' -c unix_socket_directories=/run/postgresql -c 
 	self, err := os.ReadFile("/proc/self/exe")
 	require.NoError(t, err)
 	for _, name := range []string{"server/nc", "tools/temporal"} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), self, 0o755)) //nolint:gosec // a program
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), self, 0o755))
 	}
 	return dir
 }
