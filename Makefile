@@ -30,7 +30,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 export IDENTITYMESH_BIN := $(CURDIR)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo up picture dashboard dashboard-picture test test-unit test-integration test-devserver fuzz race lint bench bench-postgresql bench-micro fmt tidy clean
+.PHONY: help build demo up picture dashboard dashboard-picture test test-unit test-integration test-devserver test-deploy fuzz race lint bench bench-postgresql bench-micro fmt tidy clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,13 +59,14 @@ dashboard-picture: build ## draw the dashboard's picture from real runs, two min
 # With the race detector the store's suite leaves out its tests of thousands of rows
 # (-short; nothing else does): SQLite in Go is some twenty times slower there. They
 # run in full without it, and so do thousands of random sequences of changes and runs.
-test: build race ## run all tests: unit, race detector, integration, devserver
+test: build race ## run all tests: unit, race detector, integration, devserver, deploy
 	go test $(RACE) -short -timeout 40m ./...
 	go test -timeout 20m ./mesh/...
 	go test -timeout 10m -run BoundedMemory ./okta
 	go test -timeout 20m -run Property ./workflows -rapid.checks=2000
 	tools/fuzz.sh 10s
 	cd devserver && go test -timeout 10m ./...
+	cd deploy && go test -timeout 20m ./...
 
 test-unit: ## run the tests that need no other process, quickly
 	go test -timeout 10m $$(go list ./... | grep -v '/integration$$')
@@ -82,6 +83,9 @@ fuzz: ## run each fuzz test for a minute; FUZZTIME=10s and FUZZ=Answer choose le
 test-devserver: ## run the tests of temporal-dev
 	cd devserver && go test -timeout 10m ./...
 
+test-deploy: ## run the tests of what deploys: Compose, the image, Kubernetes
+	cd deploy && go test -timeout 20m ./...
+
 race:
 ifndef RACE
 	@echo "NOTE: no C compiler found, so the tests run WITHOUT the race detector: install gcc to have it." >&2
@@ -91,6 +95,7 @@ endif
 lint: $(TOOLS)/.built ## check style, determinism of the workflows, known vulnerabilities
 	$(LINT) run ./...
 	cd devserver && $(LINT) run --config ../.golangci.yml ./...
+	cd deploy && $(LINT) run --config ../.golangci.yml ./...
 	$(TOOLS)/workflowcheck -config tools/workflowcheck.yaml ./workflows/...
 	@tools/vulncheck.sh $(TOOLS)/govulncheck ./...
 
@@ -106,10 +111,12 @@ bench-micro: ## run the micro benchmarks
 fmt: $(TOOLS)/.built ## format the code
 	$(LINT) fmt ./...
 	cd devserver && $(LINT) fmt --config ../.golangci.yml ./...
+	cd deploy && $(LINT) fmt --config ../.golangci.yml ./...
 
-tidy: ## tidy the three modules
+tidy: ## tidy the four modules
 	go mod tidy
 	cd devserver && go mod tidy
+	cd deploy && go mod tidy
 	cd tools && go mod tidy
 
 clean: ## remove what was built, and the state of demo and up

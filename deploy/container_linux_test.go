@@ -254,22 +254,10 @@ func (e *engine) healthy(name string, c *container) {
 	defer func() { e.t.Logf("%s is healthy after %s", name, time.Since(began).Round(time.Millisecond)) }()
 	check := e.project.Services[name].HealthCheck.Test
 	require.Equal(e.t, "CMD", check[0])
-	deadline := time.Now().Add(patience)
-	for {
+	await(e.t, e, c, func() bool {
 		_, err := e.try(name, "", check[1:]...)
-		if err == nil {
-			return
-		}
-		select {
-		case <-c.done:
-			e.t.Fatalf("%s ended: %v\n%s", name, c.err, e.tail())
-		default:
-		}
-		if time.Now().After(deadline) {
-			e.t.Fatalf("%s is not healthy: %v\n%s", name, err, e.tail())
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+		return err == nil
+	})
 }
 
 // isolated runs the rest of a test in network, mount and process name spaces of its own. It

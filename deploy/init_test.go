@@ -102,8 +102,13 @@ func TestInit(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(env, append([]byte("IDENTITYMESH_VERSION=v1\n"), text...), 0o600))
 	require.NoError(t, os.Remove(filepath.Join(repo, "deploy", "compose", "secrets", "grafana_password")))
+	key := filepath.Join(repo, "deploy", "compose", "secrets", "secrets_key")
+	require.NoError(t, os.Chmod(key, 0o600)) // as somebody has copied it back
 	require.Contains(t, initialize(t, repo, "--group", group), "made  deploy/compose/secrets/grafana_password")
 	second := secretFiles(t, repo)
+	info, err := os.Stat(key)
+	require.NoError(t, err)
+	require.EqualValues(t, 0o440, info.Mode().Perm())
 	require.NotEqual(t, first["grafana_password"], second["grafana_password"])
 	delete(first, "grafana_password")
 	delete(second, "grafana_password")

@@ -38,7 +38,7 @@ type rendered struct {
 // an unknown or a repeated field is an error, as it is on the server.
 func render(t *testing.T, folder string) rendered {
 	t.Helper()
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join("kubernetes", folder))
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "kubernetes/"+folder)
 	require.NoError(t, err)
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{apps.AddToScheme, batch.AddToScheme, core.AddToScheme, networking.AddToScheme, policy.AddToScheme, monitoring.AddToScheme} {
@@ -74,7 +74,7 @@ func TestKubernetesRenders(t *testing.T) {
 	for folder, want := range map[string][]string{
 		"base":    {"ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "ServiceAccount"},
 		"relay":   {"ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "ServiceAccount"},
-		"migrate": {"ConfigMap", "Job"},
+		"migrate": {"ConfigMap", "Job"}, "example/migrate": {"ConfigMap", "Job"},
 		"example": {"ConfigMap", "Deployment", "Namespace", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "PrometheusRule", "ServiceAccount"},
 	} {
 		var kinds []string
@@ -163,7 +163,7 @@ func TestKubernetesSecretsAreFiles(t *testing.T) {
 			require.Nil(t, from.SecretRef)
 		}
 	}
-	for _, folder := range []string{"base", "relay", "example", "migrate"} {
+	for _, folder := range []string{"base", "relay", "example", "migrate", "example/migrate"} {
 		for key, value := range one[*core.ConfigMap](render(t, folder)).Data {
 			require.NotRegexp(t, secretWord, key)
 			require.NotRegexp(t, `://[^/@]*:[^/@]*@`, value)
@@ -224,6 +224,9 @@ func TestKubernetesSelectsItsPods(t *testing.T) {
 	require.Equal(t, "identitymesh-worker", pod.Labels[monitor.Spec.JobLabel], "the job that the rules expect")
 	require.Equal(t, pod.Spec.Containers[0].Ports[0].Name, *monitor.Spec.PodMetricsEndpoints[0].Port)
 	require.Equal(t, "registry.example.com/identitymesh/okta-connector:v1.2.3", pod.Spec.Containers[0].Image)
+	migrate := render(t, "example/migrate")
+	require.Equal(t, pod.Spec.Containers[0].Image, one[*batch.Job](migrate).Spec.Template.Spec.Containers[0].Image)
+	require.Equal(t, one[*core.ConfigMap](migrate).Name, one[*batch.Job](migrate).Spec.Template.Spec.Containers[0].EnvFrom[0].ConfigMapRef.Name)
 }
 
 // The way out is to four places, none of which is the cloud's metadata service.
@@ -249,7 +252,7 @@ func TestKubernetesNetwork(t *testing.T) {
 }
 
 // TestPrometheusRule keeps the operator's rules the same as those that promtool tests.
-func TestPrometheusRule(t *testing.T) {
+func TestPrometheusRule(t *testing.T) { //nolint:paralleltest // with -update it writes what others read
 	text, err := os.ReadFile(filepath.Join("prometheus", "rules.yml"))
 	require.NoError(t, err)
 	var rules monitoring.PrometheusRuleSpec

@@ -37,7 +37,6 @@ func TestComposeRuns(t *testing.T) {
 	}
 	require.True(t, isolated(t))
 	repo := checkout(t)
-	t.Chdir(repo)
 	initialize(t, repo)
 	p := projectIn(t, repo)
 	images := os.Getenv(envImages)
@@ -94,6 +93,9 @@ func TestComposeRuns(t *testing.T) {
 	<-worker.done
 	require.NoError(t, worker.err)
 	require.Less(t, time.Since(began), time.Duration(*p.Services["worker"].StopGracePeriod))
+
+	t.Run("Pod", func(t *testing.T) { asPod(t, e) })
+
 	require.NoError(t, temporal.cmd.Process.Signal(syscall.SIGTERM))
 	<-temporal.done
 	require.NoError(t, postgres.cmd.Process.Signal(syscall.SIGINT)) // stop_signal

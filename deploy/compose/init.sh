@@ -48,18 +48,24 @@ folder=deploy/compose/secrets
 mkdir -p "$folder"
 chmod 700 "$folder"
 
-# keep NAME puts standard input into a secret's file, unless there is one.
+# share FILE lets the group read it, and nobody write it.
+share() {
+	if [ "$group" != 0 ]; then chgrp "$group" "$1"; fi
+	chmod 0440 "$1"
+}
+# keep NAME puts standard input into a secret's file.
 keep() {
 	temp=$folder/.$1.new
 	cat >"$temp"
 	[ -s "$temp" ] || fail "$1 could not be made"
-	if [ "$group" != 0 ]; then chgrp "$group" "$temp"; fi
-	chmod 0440 "$temp"
+	share "$temp"
 	mv "$temp" "$folder/$1"
 	echo "made  $folder/$1"
 }
+# missing NAME says whether there is none yet; one that somebody has put there gets its mode.
 missing() {
 	if [ -s "$folder/$1" ]; then
+		share "$folder/$1"
 		echo "there $folder/$1"
 		return 1
 	fi
