@@ -28,6 +28,7 @@ const envImages = "IDENTITYMESH_TEST_IMAGES"
 // images are stood in for: by this machine's PostgreSQL, and by Temporal's server and schema
 // tool of the same release, built from source.
 func TestComposeRuns(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(envStatic) == "" {
 		if testing.Short() {
 			t.Skip("SKIPPED: -short; it builds a Temporal server and runs an import")
