@@ -100,10 +100,10 @@ func pgConfig(text string) (config *pgx.ConnConfig, most int, err error) {
 
 // pgPool is a pool of connections that begin with the statements of settings.
 func pgPool(config *pgx.ConnConfig, most int, settings string) *sql.DB {
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+	db := sql.OpenDB(pgPipe{stdlib.GetConnector(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.PgConn().Exec(ctx, settings).ReadAll()
 		return err
-	}))
+	}))})
 	db.SetMaxOpenConns(most)
 	db.SetMaxIdleConns(min(most, maxIdle))
 	db.SetConnMaxIdleTime(idleTime)

@@ -35,8 +35,7 @@ func (*pgDialect) reading() *sql.TxOptions {
 
 // lock takes the rows in the order of their keys.
 func (*pgDialect) lock(ctx context.Context, t *tx, where string, args ...any) error {
-	_, err := collect(ctx, t, scanKey, `SELECT key FROM im_connectors WHERE `+where+` ORDER BY key FOR UPDATE`, args...)
-	return err
+	return t.later(ctx, `SELECT key FROM im_connectors WHERE `+where+` ORDER BY key FOR UPDATE`, args...)
 }
 
 // shadowKeys takes the keys in the order of the originals.
@@ -88,7 +87,7 @@ func (*pgDialect) insertRows(ctx context.Context, t *tx, w *rowWriter) error {
 		for c := range columns {
 			columns[c] = column(args[c:n], w.width)
 		}
-		if _, err := t.exec(ctx, q, columns...); err != nil {
+		if err := t.later(ctx, q, columns...); err != nil {
 			return err
 		}
 		args = args[n:]

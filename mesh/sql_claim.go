@@ -10,7 +10,7 @@ func (s *engine) ClaimGroups(ctx context.Context, f Fence, c ClaimGroups) (got C
 		if err := t.fillLane(ctx, c); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `
+		if err := t.later(ctx, `
 			INSERT INTO im_progress (run_key, stream, owner)
 			SELECT q.run_key, ?3 || i.okta_id, ?4 FROM im_member_queue q CROSS JOIN im_ids i ON i.key = q.group_key
 			WHERE q.run_key = ?1 AND q.lane = ?2 AND q.done = 0
@@ -40,8 +40,7 @@ func (t *tx) fillLane(ctx context.Context, c ClaimGroups) error {
 		return nil
 	}
 	n := min(max((last-next+1)/max(c.Share, 1), 1), max(c.Most, 1))
-	_, err := t.exec(ctx, `UPDATE im_member_queue SET lane = ? WHERE run_key = ? AND ordinal BETWEEN ? AND ? AND lane = 0`, c.Lane, t.run, next, next+n-1)
-	return err
+	return t.later(ctx, `UPDATE im_member_queue SET lane = ? WHERE run_key = ? AND ordinal BETWEEN ? AND ? AND lane = 0`, c.Lane, t.run, next, next+n-1)
 }
 
 // laneGroups returns the groups of a lane that are not read to their end.

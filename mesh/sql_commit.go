@@ -326,22 +326,34 @@ func (b *batch) begin() (q *sqlTx, cancel func(), err error) {
 // savepoint runs c so that its failure undoes nobody else's work. The second error is
 // everybody's: the transaction is gone.
 func (q *sqlTx) savepoint(c *writeCall, t *tx) (failed, lost error) {
-	if _, err := q.exec(q.ctx, `SAVEPOINT page`); err != nil {
+	if err := q.later(q.ctx, `SAVEPOINT page`); err != nil {
 		return nil, err
 	}
-	failed = c.run(t)
+	if failed = c.run(t); failed == nil {
+		_, failed = q.exec(q.ctx, `RELEASE page`) // with what was kept: the page's own
+	}
 	if failed != nil {
-		if _, err := q.exec(q.ctx, `ROLLBACK TO page`); err != nil {
-			return failed, fmt.Errorf("a mesh transaction broke off: %w", errors.Join(failed, err))
-		}
+		return failed, q.undo(failed)
 	}
-	if _, err := q.exec(q.ctx, `RELEASE page`); err != nil {
-		return failed, err
-	}
-	if failed == nil && t.fence != (Fence{}) {
+	if t.fence != (Fence{}) {
 		q.entered[t.fence] = t.entry
 	}
-	return failed, nil
+	return nil, nil
+}
+
+// undo undoes what was done since the savepoint.
+func (q *sqlTx) undo(failed error) error {
+	unsent := q.kept
+	q.kept = nil
+	if len(unsent) > 0 && unsent[0].query == `SAVEPOINT page` {
+		return nil // nothing of the page was sent
+	}
+	for _, query := range []string{`ROLLBACK TO page`, `RELEASE page`} {
+		if _, err := q.exec(q.ctx, query); err != nil {
+			return fmt.Errorf("a mesh transaction broke off: %w", errors.Join(failed, err))
+		}
+	}
+	return nil
 }
 
 // run calls the caller's function unless he has left.

@@ -15,8 +15,8 @@ type dialect interface {
 	words(query string, args []any) (string, []any)
 	// keepsStatements says that statements are prepared once and kept by the engine.
 	keepsStatements() bool
-	// remote says that the end of a statement's context is what ends it when the server does not
-	// answer.
+	// remote says that there is a network between: the end of a statement's context is what ends
+	// it when the server does not answer, and statements are sent together where they can be.
 	remote() bool
 	// packs says that texts are stored in another form: see rowSet.
 	packs() bool

@@ -41,7 +41,7 @@ func (t *tx) markDirty(ctx context.Context, sides []edgeSide) error {
 			continue
 		}
 		slices.Sort(m.keys)
-		if _, err := t.exec(ctx, mark+m.sql, t.conn, keyList(slices.Compact(m.keys))); err != nil {
+		if err := t.later(ctx, mark+m.sql, t.conn, keyList(slices.Compact(m.keys))); err != nil {
 			return err
 		}
 	}
@@ -57,30 +57,28 @@ func (t *tx) passDirty(ctx context.Context, w *edgeWalk, lastKey, lastOther int6
 	}
 	const done = ` FROM im_dirty WHERE connector_key = ? AND stage = ? AND side = ? AND key < ?`
 	if next <= stageAdds {
-		if _, err := t.exec(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
+		if err := t.later(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
 			SELECT connector_key, ?, side, key`+done, next, t.conn, w.stage, w.side, lastKey); err != nil {
 			return err
 		}
 	}
-	if _, err := t.exec(ctx, `DELETE`+done, t.conn, w.stage, w.side, lastKey); err != nil {
+	if err := t.later(ctx, `DELETE`+done, t.conn, w.stage, w.side, lastKey); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `UPDATE im_dirty SET after = ? WHERE connector_key = ? AND stage = ? AND side = ? AND key = ?`,
+	return t.later(ctx, `UPDATE im_dirty SET after = ? WHERE connector_key = ? AND stage = ? AND side = ? AND key = ?`,
 		lastOther, t.conn, w.stage, w.side, lastKey)
-	return err
 }
 
 // redoDirty has everything that a settle was in the middle of begin again.
 func (t *tx) redoDirty(ctx context.Context) error {
-	if _, err := t.exec(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
+	if err := t.later(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key)
 		SELECT connector_key, 0, side, key FROM im_dirty WHERE connector_key = ? AND stage > 0`, t.conn); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, `DELETE FROM im_dirty WHERE connector_key = ? AND stage > 0`, t.conn); err != nil {
+	if err := t.later(ctx, `DELETE FROM im_dirty WHERE connector_key = ? AND stage > 0`, t.conn); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `UPDATE im_dirty SET after = 0 WHERE connector_key = ? AND after > 0`, t.conn)
-	return err
+	return t.later(ctx, `UPDATE im_dirty SET after = 0 WHERE connector_key = ? AND after > 0`, t.conn)
 }
 
 // unsettle is called before anything is written that Settle reads: a settle that
@@ -90,7 +88,7 @@ func (t *tx) unsettle(ctx context.Context) error {
 		return nil
 	}
 	t.settling = false
-	if _, err := t.exec(ctx, `UPDATE im_runs SET settling = 0 WHERE key = ?`, t.run); err != nil {
+	if err := t.later(ctx, `UPDATE im_runs SET settling = 0 WHERE key = ?`, t.run); err != nil {
 		return err
 	}
 	return t.redoDirty(ctx)

@@ -34,16 +34,15 @@ func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope,
 	if err != nil {
 		return 0, err
 	}
-	_, err = t.exec(ctx, `INSERT INTO im_changes (connector_key, seq, op, type, key, member_key, reason, run_key, at)
+	return int(n), t.later(ctx, `INSERT INTO im_changes (connector_key, seq, op, type, key, member_key, reason, run_key, at)
 		SELECT ?, ? + n, ?, 'GroupMember', group_key, member_key, reason, ?, ? FROM temp.im_chunk ORDER BY n`,
 		t.conn, base, duty.op, t.run, t.now)
-	return int(n), err
 }
 
 // fillChunk puts the due edges into im_chunk and returns how many they are.
 func (w *edgeWalk) fillChunk(ctx context.Context, t *tx, duty edgeDuty, scope Scope, lastKey, lastOther int64) (int64, error) {
 	for _, q := range t.store.db.emptyChunk() {
-		if _, err := t.exec(ctx, q); err != nil {
+		if err := t.later(ctx, q); err != nil {
 			return 0, err
 		}
 	}
@@ -70,10 +69,9 @@ func (w *edgeWalk) mark(ctx context.Context, t *tx, duty edgeDuty, lastKey, last
 	}
 	// The rows are there: it always comes to the update. As UPDATE … FROM, SQLite would
 	// first copy what it joins.
-	_, err := t.exec(ctx, `INSERT INTO im_edges (group_key, member_key, listed, live, reason, run_key)
+	return t.later(ctx, `INSERT INTO im_edges (group_key, member_key, listed, live, reason, run_key)
 		SELECT group_key, member_key, 0, ?, reason, ? FROM temp.im_chunk WHERE true
 		ON CONFLICT (group_key, member_key) DO UPDATE SET live = excluded.live, reason = excluded.reason, run_key = excluded.run_key`, duty.live, t.run)
-	return err
 }
 
 // markGroups marks the n edges of im_chunk group by group, which costs a third of finding

@@ -21,14 +21,13 @@ func (t *tx) joinEveryone(ctx context.Context, users []int64) error {
 		return err
 	}
 	list := keyList(users)
-	if _, err := t.exec(ctx, `
+	if err := t.later(ctx, `
 		INSERT INTO im_edges (group_key, member_key, listed) SELECT ?1, j.value, 1 FROM json_each(?2) j WHERE true
 		ON CONFLICT (group_key, member_key) DO UPDATE SET listed = 1, deprovisioned = 0 WHERE im_edges.listed <> 1 OR im_edges.deprovisioned <> 0`,
 		group, list); err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, `INSERT OR IGNORE INTO im_member_groups (member_key, group_key) SELECT j.value, ?1 FROM json_each(?2) j`, group, list)
-	return err
+	return t.later(ctx, `INSERT OR IGNORE INTO im_member_groups (member_key, group_key) SELECT j.value, ?1 FROM json_each(?2) j`, group, list)
 }
 
 // decideEveryone derives the edges of the group Everyone from now on if the run, a
@@ -36,9 +35,8 @@ func (t *tx) joinEveryone(ctx context.Context, users []int64) error {
 // connector that no longer imports users has none to derive them from.
 func (t *tx) decideEveryone(ctx context.Context, c CommitRun) error {
 	if !c.UsersFull || !c.GroupsFull {
-		_, err := t.exec(ctx, `UPDATE im_connectors SET everyone_key = NULL
+		return t.later(ctx, `UPDATE im_connectors SET everyone_key = NULL
 			WHERE key = ? AND everyone_key IS NOT NULL AND settled_scope LIKE 'users=false%'`, t.conn)
-		return err
 	}
 	group, err := t.everyoneRead(ctx)
 	if err != nil {
@@ -60,8 +58,7 @@ func (t *tx) decideEveryone(ctx context.Context, c CommitRun) error {
 			group = 0
 		}
 	}
-	_, err = t.exec(ctx, `UPDATE im_connectors SET everyone_key = nullif(?1, 0) WHERE key = ?2 AND coalesce(everyone_key, 0) <> ?1`, group, t.conn)
-	return err
+	return t.later(ctx, `UPDATE im_connectors SET everyone_key = nullif(?1, 0) WHERE key = ?2 AND coalesce(everyone_key, 0) <> ?1`, group, t.conn)
 }
 
 // everyoneRead is the only group Everyone whose members this run has read, 0 if there

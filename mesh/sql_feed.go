@@ -118,12 +118,10 @@ func (w *objectWriter) writeObject(ctx context.Context, rows *rowWriter, id obje
 	case s.left != "":
 		return w.forgetOutside(ctx, s)
 	case s.attrs == nil:
-		_, err = w.exec(ctx, `UPDATE im_objects SET hash = ?, stamp = ?, wants = CASE WHEN ? <> 0 THEN '' ELSE wants END WHERE key = ?`, s.hash, s.stamp, s.content, s.key)
-		return err
+		return w.later(ctx, `UPDATE im_objects SET hash = ?, stamp = ?, wants = CASE WHEN ? <> 0 THEN '' ELSE wants END WHERE key = ?`, s.hash, s.stamp, s.content, s.key)
 	case s.live && !s.revived && !w.store.db.upserts(): // who and what it is stays, and so do the indexes
-		_, err = w.exec(ctx, `UPDATE im_objects SET attributes = ?, hash = ?, stamp = ?, wants = '', updated_at = ? WHERE key = ?`,
+		return w.later(ctx, `UPDATE im_objects SET attributes = ?, hash = ?, stamp = ?, wants = '', updated_at = ? WHERE key = ?`,
 			string(s.attrs), s.hash, s.stamp, w.now, s.key)
-		return err
 	}
 	state := string(Live)
 	if s.outside {
@@ -140,14 +138,12 @@ func (w *objectWriter) writeObject(ctx context.Context, rows *rowWriter, id obje
 
 // forgetDeprovisioned clears the mark on a reactivated user's evidence.
 func (t *tx) forgetDeprovisioned(ctx context.Context, user int64) error {
-	_, err := t.exec(ctx, `UPDATE im_edges SET deprovisioned = 0 WHERE deprovisioned = 1 AND `+edgesOfMember, user)
-	return err
+	return t.later(ctx, `UPDATE im_edges SET deprovisioned = 0 WHERE deprovisioned = 1 AND `+edgesOfMember, user)
 }
 
 func (w *objectWriter) writeStaged(ctx context.Context, id objectID, s *objectState) error {
 	if s.staged == "" {
-		_, err := w.exec(ctx, `DELETE FROM im_staged WHERE run_key = ? AND key = ?`, w.run, s.key)
-		return err
+		return w.later(ctx, `DELETE FROM im_staged WHERE run_key = ? AND key = ?`, w.run, s.key)
 	}
 	var fold string
 	if s.staged != stagedDelete {
@@ -155,11 +151,10 @@ func (w *objectWriter) writeStaged(ctx context.Context, id objectID, s *objectSt
 	} else if len(s.payload.Attributes) == 0 {
 		s.payload = Object{Stamp: s.payload.Stamp}
 	}
-	_, err := w.exec(ctx, `
+	return w.later(ctx, `
 		INSERT OR REPLACE INTO im_staged (run_key, key, kind, type, reason, external_id, external_fold, attributes, hash, stamp)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.run, s.key, s.staged, id.typ, s.reason, s.payload.ExternalID, fold, string(s.payload.Attributes), s.payload.Hash, toMillis(s.payload.Stamp))
-	return err
 }
 
 // markSeen records that this run saw the objects of the page.

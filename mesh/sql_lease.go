@@ -72,11 +72,10 @@ func (s *engine) Begin(ctx context.Context, b BeginRun) (Fence, error) {
 		}
 		if again {
 			fence.Token = l.token
-			if _, err := t.exec(ctx, `UPDATE im_runs SET mode = ?, note = ? WHERE run_id = ?`, b.Mode, b.Note, b.RunID); err != nil {
+			if err := t.later(ctx, `UPDATE im_runs SET mode = ?, note = ? WHERE run_id = ?`, b.Mode, b.Note, b.RunID); err != nil {
 				return err
 			}
-			_, err := t.exec(ctx, `UPDATE im_connectors SET lease_until = max(lease_until, ?), lease_ttl = ? WHERE key = ?`, t.now+ttl, ttl, t.conn)
-			return err
+			return t.later(ctx, `UPDATE im_connectors SET lease_until = max(lease_until, ?), lease_ttl = ? WHERE key = ?`, t.now+ttl, ttl, t.conn)
 		}
 		if l.run != "" {
 			why := "its lease ran out"
@@ -134,7 +133,7 @@ func (t *tx) giveWay(ctx context.Context, b BeginRun, l lease) (*LeaseHeldError,
 	holds := l.run != "" && l.run != b.Closed && l.until > t.now
 	waits := l.waiting != "" && l.waiting != b.RunID && l.waiting != b.Closed && l.waitingUntil > t.now
 	if b.Wait && !waits && holds {
-		if _, err := t.exec(ctx, `UPDATE im_connectors SET waiting_run = ?, waiting_until = ? WHERE key = ?`,
+		if err := t.later(ctx, `UPDATE im_connectors SET waiting_run = ?, waiting_until = ? WHERE key = ?`,
 			b.RunID, t.now+b.LeaseTTL.Milliseconds(), t.conn); err != nil {
 			return nil, err
 		}
@@ -152,8 +151,7 @@ func (t *tx) giveWay(ctx context.Context, b BeginRun, l lease) (*LeaseHeldError,
 
 // stopWaiting forgets that the run waits for a lease.
 func (t *tx) stopWaiting(ctx context.Context, runID string) error {
-	_, err := t.exec(ctx, `UPDATE im_connectors SET waiting_run = NULL, waiting_until = 0 WHERE waiting_run = ?`, runID)
-	return err
+	return t.later(ctx, `UPDATE im_connectors SET waiting_run = NULL, waiting_until = 0 WHERE waiting_run = ?`, runID)
 }
 
 // begunBefore says whether this run holds the lease already.
@@ -178,7 +176,7 @@ func (t *tx) begunBefore(ctx context.Context, b BeginRun, l lease) (bool, error)
 // take writes the lease and the run row. Whoever is noted as waiting is this run, or
 // stopped asking.
 func (t *tx) take(ctx context.Context, b BeginRun, token, ttl int64) error {
-	if _, err := t.exec(ctx, `UPDATE im_connectors SET lease_run = ?, lease_token = ?, lease_until = ?, lease_ttl = ?,
+	if err := t.later(ctx, `UPDATE im_connectors SET lease_run = ?, lease_token = ?, lease_until = ?, lease_ttl = ?,
 		waiting_run = NULL, waiting_until = 0 WHERE key = ?`,
 		b.RunID, token, t.now+ttl, ttl, t.conn); err != nil {
 		return err
@@ -187,7 +185,7 @@ func (t *tx) take(ctx context.Context, b BeginRun, token, ttl int64) error {
 	if started.IsZero() {
 		started = fromMillis(t.now)
 	}
-	if _, err := t.exec(ctx, `
+	if err := t.later(ctx, `
 		INSERT INTO im_runs (run_id, connector_key, mode, workflow_id, namespace, token, note, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		b.RunID, t.conn, b.Mode, b.WorkflowID, b.Namespace, token, b.Note, toMillis(started)); err != nil {
 		return err
@@ -207,7 +205,7 @@ func (t *tx) supersede(ctx context.Context, runID, why string) error {
 	if err := t.countEnd(ctx, run, Failed); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, `
+	if err := t.later(ctx, `
 		UPDATE im_runs SET outcome = ?, error = ?, ended_at = ?, superseded = 1,
 			watermark = (SELECT w.watermark FROM im_watermarks w WHERE w.connector_key = im_runs.connector_key)
 		WHERE key = ?`, Failed, why, t.now, run); err != nil {
@@ -219,9 +217,8 @@ func (t *tx) supersede(ctx context.Context, runID, why string) error {
 // Renew implements [Writer].
 func (s *engine) Renew(ctx context.Context, f Fence, ttl time.Duration) error {
 	return s.fencedPage(ctx, f, func(t *tx) error {
-		_, err := t.exec(ctx, `UPDATE im_connectors SET lease_until = max(lease_until, ?) WHERE key = ?`,
+		return t.later(ctx, `UPDATE im_connectors SET lease_until = max(lease_until, ?) WHERE key = ?`,
 			t.now+ttl.Milliseconds(), t.conn)
-		return err
 	})
 }
 

@@ -42,12 +42,12 @@ func (t *tx) writeEvidence(ctx context.Context, prog *progress, p MemberPage) er
 		return err
 	}
 	if changed > 0 {
-		if _, err := t.exec(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) VALUES (?, 0, 'g', ?)`, t.conn, group); err != nil {
+		if err := t.later(ctx, `INSERT OR REPLACE INTO im_dirty (connector_key, stage, side, key) VALUES (?, 0, 'g', ?)`, t.conn, group); err != nil {
 			return err
 		}
 	}
 	if p.Number == 1 {
-		if _, err := t.exec(ctx, `UPDATE im_progress SET group_key = ? WHERE key = ?`, group, prog.key); err != nil {
+		if err := t.later(ctx, `UPDATE im_progress SET group_key = ? WHERE key = ?`, group, prog.key); err != nil {
 			return err
 		}
 	}
@@ -206,11 +206,11 @@ func (s *engine) GroupGone(ctx context.Context, f Fence, p Page, groupID string)
 				WHERE EXISTS (SELECT 1 FROM im_objects WHERE key = ?2 AND state = 'live')
 				OR EXISTS (SELECT 1 FROM im_edges WHERE group_key = ?2 AND (live = 1 OR listed = 1))`,
 		} {
-			if _, err := t.exec(ctx, q, t.run, group); err != nil {
+			if err := t.later(ctx, q, t.run, group); err != nil {
 				return err
 			}
 		}
-		if _, err := t.exec(ctx, `UPDATE im_connectors SET everyone_key = NULL WHERE key = ? AND everyone_key = ?`, t.conn, group); err != nil {
+		if err := t.later(ctx, `UPDATE im_connectors SET everyone_key = NULL WHERE key = ? AND everyone_key = ?`, t.conn, group); err != nil {
 			return err
 		}
 		if err := t.markDirty(ctx, []edgeSide{{Group, group}}); err != nil {

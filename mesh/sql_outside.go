@@ -25,10 +25,9 @@ func (s *objectState) keepOutside(o Object) {
 
 // forgetOutside ends what is known of a user outside whom Okta shows as gone.
 func (t *tx) forgetOutside(ctx context.Context, s *objectState) error {
-	if _, err := t.exec(ctx, `UPDATE im_objects SET state = 'deleted', reason = ?, stamp = ?, updated_at = ? WHERE key = ?`,
+	if err := t.later(ctx, `UPDATE im_objects SET state = 'deleted', reason = ?, stamp = ?, updated_at = ? WHERE key = ?`,
 		s.left, s.stamp, t.now, s.key); err != nil || s.left != Deprovisioned {
 		return err
 	}
-	_, err := t.exec(ctx, `UPDATE im_edges SET deprovisioned = 1 WHERE deprovisioned = 0 AND `+edgesOfMember, s.key)
-	return err
+	return t.later(ctx, `UPDATE im_edges SET deprovisioned = 1 WHERE deprovisioned = 0 AND `+edgesOfMember, s.key)
 }

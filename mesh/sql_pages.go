@@ -116,7 +116,7 @@ func (w *objectWriter) exclude(ctx context.Context, groups []stagedExclusion) er
 	}
 	for reason, list := range byReason {
 		slices.Sort(list)
-		if _, err := w.exec(ctx, `
+		if err := w.later(ctx, `
 			INSERT OR REPLACE INTO im_staged (run_key, key, kind, type, reason)
 			SELECT ?1, j.value, 'delete', 'Group', ?3 FROM json_each(?2) j
 			WHERE EXISTS (SELECT 1 FROM im_edges e WHERE e.group_key = j.value AND (e.live = 1 OR e.listed = 1))`, w.run, list, reason); err != nil {
@@ -148,7 +148,7 @@ func (w *objectWriter) noteChanged(ctx context.Context, objects []Object) error 
 			s.stamp, s.touchObject = stamp, true
 		}
 	}
-	if _, err := w.exec(ctx, `INSERT OR IGNORE INTO im_changed (run_key, key) SELECT ?, j.value FROM json_each(?) j`, w.run, keyList(keys)); err != nil {
+	if err := w.later(ctx, `INSERT OR IGNORE INTO im_changed (run_key, key) SELECT ?, j.value FROM json_each(?) j`, w.run, keyList(keys)); err != nil {
 		return err
 	}
 	return w.flush(ctx)

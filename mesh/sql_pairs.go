@@ -117,9 +117,8 @@ func (t *tx) addPairs(ctx context.Context, group int64, fresh []pair) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	_, err := t.exec(ctx, `INSERT INTO im_edges (group_key, member_key, listed, deprovisioned, run_key)
+	return t.later(ctx, `INSERT INTO im_edges (group_key, member_key, listed, deprovisioned, run_key)
 		SELECT ?1, `+sqlMember+`, `+sqlListed+`, `+sqlRetired+`, ?3 FROM json_each(?2) j`, group, pairList(fresh), t.run)
-	return err
 }
 
 // putPairs writes pairs that may be stored and returns how many were not stored so.

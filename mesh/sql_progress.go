@@ -33,7 +33,7 @@ func (t *tx) progress(ctx context.Context, stream string) (*progress, error) {
 func (s *engine) Claim(ctx context.Context, f Fence, stream, owner string) (Progress, error) {
 	var got Progress
 	err := s.fencedPage(ctx, f, func(t *tx) error {
-		if _, err := t.exec(ctx, `
+		if err := t.later(ctx, `
 			INSERT INTO im_progress (run_key, stream, owner) VALUES (?, ?, ?)
 			ON CONFLICT (run_key, stream) DO UPDATE SET owner = excluded.owner`, t.run, stream, owner); err != nil {
 			return err
@@ -103,7 +103,7 @@ func (t *tx) closePage(ctx context.Context, prog *progress, p Page, rows int, hi
 			return &LoopError{Stream: p.Stream, Page: p.Number}
 		}
 	}
-	if _, err := t.exec(ctx, `
+	if err := t.later(ctx, `
 		UPDATE im_progress SET page = ?, next = ?, done = ?, seen = ?, first_date = ?, high_water = ?, failures = 0 WHERE key = ?`,
 		prog.Page, prog.Next, prog.Done, prog.Seen, toMillis(prog.FirstDate), toMillis(prog.HighWater), prog.key); err != nil {
 		return err
@@ -116,10 +116,9 @@ func (t *tx) addCalls(ctx context.Context, c Calls) error {
 	if c == (Calls{}) {
 		return nil
 	}
-	_, err := t.exec(ctx, `
+	return t.later(ctx, `
 		UPDATE im_runs SET api_calls = api_calls + ?, rate_limit_waits = rate_limit_waits + ?, rate_limit_wait_us = rate_limit_wait_us + ?
 		WHERE key = ?`, c.API, c.Waits, c.Waited.Microseconds(), t.run)
-	return err
 }
 
 // addCounts adds to the run's counts of typ.
@@ -127,13 +126,12 @@ func (t *tx) addCounts(ctx context.Context, typ ObjectType, c Counts) error {
 	if c == (Counts{}) {
 		return nil
 	}
-	_, err := t.exec(ctx, `
+	return t.later(ctx, `
 		INSERT INTO im_run_counts (run_key, type, seen, added, updated, deleted, unchanged, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (run_key, type) DO UPDATE SET seen = im_run_counts.seen + excluded.seen, added = im_run_counts.added + excluded.added,
 			updated = im_run_counts.updated + excluded.updated, deleted = im_run_counts.deleted + excluded.deleted,
 			unchanged = im_run_counts.unchanged + excluded.unchanged, held = im_run_counts.held + excluded.held`,
 		t.run, typ, c.Seen, c.Added, c.Updated, c.Deleted, c.Unchanged, c.Held)
-	return err
 }
 
 // RecordFailure implements [Writer].
@@ -144,7 +142,7 @@ func (s *engine) RecordFailure(ctx context.Context, f Fence, stream, owner strin
 			return err
 		}
 		failures = p.Failures + 1
-		if _, err := t.exec(ctx, `UPDATE im_progress SET failures = ? WHERE key = ?`, failures, p.key); err != nil {
+		if err := t.later(ctx, `UPDATE im_progress SET failures = ? WHERE key = ?`, failures, p.key); err != nil {
 			return err
 		}
 		return t.addCalls(ctx, calls)
@@ -182,7 +180,7 @@ func (t *tx) dropWorkingRows(ctx context.Context, run int64) error {
 		`DELETE FROM im_staged WHERE run_key = ?`,
 		`DELETE FROM im_staged_edges WHERE run_key = ?`,
 	} {
-		if _, err := t.exec(ctx, q, run); err != nil {
+		if err := t.later(ctx, q, run); err != nil {
 			return err
 		}
 	}

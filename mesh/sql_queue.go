@@ -151,7 +151,7 @@ func (t *tx) queued(ctx context.Context) (n int, err error) {
 // its members still count, because groups are no longer imported.
 func (s *engine) QueueKnown(ctx context.Context, f Fence) (queued int, err error) {
 	err = s.fenced(ctx, f, func(t *tx) error {
-		if _, err := t.exec(ctx, `
+		if err := t.later(ctx, `
 			INSERT INTO im_member_queue (run_key, ordinal, group_key, stamp)
 			SELECT ?1, (SELECT coalesce(max(ordinal), 0) FROM im_member_queue WHERE run_key = ?1) + row_number() OVER (ORDER BY r.group_key),
 				r.group_key, r.stamp
@@ -179,11 +179,10 @@ func (t *tx) readToEnd(ctx context.Context, group, readAt int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, `
+	return t.later(ctx, `
 		INSERT INTO im_group_reads (group_key, stamp, read_at) VALUES (?1, ?2, ?3)
 		ON CONFLICT (group_key) DO UPDATE SET stamp = max(im_group_reads.stamp, ?2), read_at = ?3,
 			reads = CASE WHEN ?2 > im_group_reads.stamp THEN 1 ELSE im_group_reads.reads + ?4 END`, group, stamp, readAt, fresh)
-	return err
 }
 
 // forgetReads has the members of groups that come back read as if for the first time.
@@ -191,16 +190,14 @@ func (t *tx) forgetReads(ctx context.Context, groups []int64) error {
 	if len(groups) == 0 {
 		return nil
 	}
-	_, err := t.exec(ctx, `DELETE FROM im_group_reads WHERE group_key IN (SELECT j.value FROM json_each(?) j)`, keyList(groups))
-	return err
+	return t.later(ctx, `DELETE FROM im_group_reads WHERE group_key IN (SELECT j.value FROM json_each(?) j)`, keyList(groups))
 }
 
 // forgetGoneReads forgets the groups that Okta answered 404 for in this run, unless a
 // look-up found them after all: nobody asks for their members again.
 func (t *tx) forgetGoneReads(ctx context.Context) error {
-	_, err := t.exec(ctx, `
+	return t.later(ctx, `
 		DELETE FROM im_group_reads WHERE group_key IN (
 			SELECT q.group_key FROM im_member_queue q WHERE q.run_key = ?1 AND q.gone = 1
 			AND NOT EXISTS (SELECT 1 FROM im_seen s WHERE s.run_key = ?1 AND s.key = q.group_key))`, t.run)
-	return err
 }

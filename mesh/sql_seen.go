@@ -39,8 +39,7 @@ func (t *tx) rememberSeen(ctx context.Context, stream int64, page int, listed []
 		members = binary.AppendUvarint(members, uint64(p.key()-last)) // #nosec G115 -- sorted
 		last = p.key()
 	}
-	_, err := t.exec(ctx, `INSERT OR REPLACE INTO im_seen_edges (progress_key, page, members) VALUES (?, ?, ?)`, stream, page, members)
-	return err
+	return t.later(ctx, `INSERT OR REPLACE INTO im_seen_edges (progress_key, page, members) VALUES (?, ?, ?)`, stream, page, members)
 }
 
 // seen is the members of the pages so far.
@@ -66,6 +65,5 @@ func (t *tx) seen(ctx context.Context, stream int64) (*keySet, error) {
 }
 
 func (t *tx) forgetSeen(ctx context.Context, stream int64) error {
-	_, err := t.exec(ctx, `DELETE FROM im_seen_edges WHERE progress_key = ?`, stream)
-	return err
+	return t.later(ctx, `DELETE FROM im_seen_edges WHERE progress_key = ?`, stream)
 }

@@ -76,7 +76,7 @@ func (t *tx) beginSettle(ctx context.Context, scope Scope) error {
 		return err
 	}
 	if !t.settling {
-		if _, err := t.exec(ctx, `UPDATE im_runs SET settling = 1 WHERE key = ?`, t.run); err != nil {
+		if err := t.later(ctx, `UPDATE im_runs SET settling = 1 WHERE key = ?`, t.run); err != nil {
 			return err
 		}
 	}
@@ -163,7 +163,7 @@ func (t *tx) settleDeletes(ctx context.Context, scope Scope) (int, error) {
 			}
 		}
 		if !r.live {
-			if _, err := t.exec(ctx, `UPDATE im_objects SET state = 'deleted', reason = ?, updated_at = ? WHERE key = ? AND state = 'outside'`,
+			if err := t.later(ctx, `UPDATE im_objects SET state = 'deleted', reason = ?, updated_at = ? WHERE key = ? AND state = 'outside'`,
 				r.reason, t.now, r.key); err != nil {
 				return 0, err
 			}
@@ -171,7 +171,7 @@ func (t *tx) settleDeletes(ctx context.Context, scope Scope) (int, error) {
 		if err := t.voidEvidence(ctx, r); err != nil {
 			return 0, err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM im_staged WHERE run_key = ? AND key = ?`, t.run, r.key); err != nil {
+		if err := t.later(ctx, `DELETE FROM im_staged WHERE run_key = ? AND key = ?`, t.run, r.key); err != nil {
 			return 0, err
 		}
 	}
@@ -191,18 +191,16 @@ func (t *tx) addGuarded(ctx context.Context, typ ObjectType, n int) error {
 	if n == 0 {
 		return nil
 	}
-	_, err := t.exec(ctx, `
+	return t.later(ctx, `
 		INSERT INTO im_run_counts (run_key, type, guarded) VALUES (?1, ?2, ?3)
 		ON CONFLICT (run_key, type) DO UPDATE SET guarded = im_run_counts.guarded + ?3`, t.run, typ, n)
-	return err
 }
 
 func (t *tx) markDeleted(ctx context.Context, key int64, reason Reason) error {
-	_, err := t.exec(ctx, `
+	return t.later(ctx, `
 		UPDATE im_objects SET state = 'deleted', reason = ?1, updated_at = ?2,
 			stamp = max(stamp, coalesce((SELECT s.stamp FROM im_seen s WHERE s.run_key = ?3 AND s.key = ?4), 0))
 		WHERE key = ?4`, reason, t.now, t.run, key)
-	return err
 }
 
 // voidEvidence drops what a Delete proves wrong: nobody is a member of a group that
@@ -220,8 +218,7 @@ func (t *tx) voidEvidence(ctx context.Context, r stagedRow) error {
 	default:
 		return nil
 	}
-	_, err := t.exec(ctx, q, r.key)
-	return err
+	return t.later(ctx, q, r.key)
 }
 
 // settleAdds writes renames and staged adds. All Deletes of old external ids come
@@ -291,12 +288,11 @@ func (t *tx) settleRenames(ctx context.Context, renames []stagedRow) error {
 // countUnchangedEdges sets the run's GroupMember.unchanged: the live edges of the
 // groups it read that it did not add.
 func (t *tx) countUnchangedEdges(ctx context.Context) error {
-	_, err := t.exec(ctx, `
+	return t.later(ctx, `
 		INSERT INTO im_run_counts (run_key, type, unchanged)
 		SELECT ?1, 'GroupMember', count(*) FROM (
 			SELECT DISTINCT group_key FROM im_progress WHERE run_key = ?1 AND done = 1 AND group_key IS NOT NULL) p
 		CROSS JOIN im_edges e ON e.group_key = p.group_key
 		WHERE e.live = 1 AND e.run_key IS DISTINCT FROM ?1
 		ON CONFLICT (run_key, type) DO UPDATE SET unchanged = excluded.unchanged`, t.run)
-	return err
 }

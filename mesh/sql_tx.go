@@ -16,6 +16,7 @@ type sqlTx struct {
 	ctx     context.Context // every statement's
 	stmts   map[string]*sql.Stmt
 	entered map[Fence]entry // by those who have written already
+	kept    []keptStatement // goes to the server with the next statement: see later
 }
 
 // entry is what enter finds out about a run.
@@ -94,6 +95,9 @@ func (s *engine) beginOn(ctx context.Context, pool *sql.DB, options *sql.TxOptio
 
 // commit commits and has the callers remember what they may.
 func (q *sqlTx) commit(done ...*tx) error {
+	if err := q.sendKept(); err != nil {
+		return err
+	}
 	if err := q.sql.Commit(); err != nil {
 		return fmt.Errorf("commit a mesh transaction: %w", err)
 	}
@@ -168,11 +172,47 @@ func (q *sqlTx) exec(_ context.Context, query string, args ...any) (int64, error
 	return res.RowsAffected()
 }
 
+// later is exec for a statement whose answer nobody waits for. Where a round trip is dear, it
+// is sent with the next statement, and that one's error may then be its.
+func (q *sqlTx) later(ctx context.Context, query string, args ...any) error {
+	if !q.store.db.remote() {
+		_, err := q.exec(ctx, query, args...)
+		return err
+	}
+	words, args := q.store.db.words(query, args)
+	q.kept = append(q.kept, keptStatement{query, words, args})
+	return nil
+}
+
+// sendKept sends what was kept for a statement that did not come.
+func (q *sqlTx) sendKept() error {
+	n := len(q.kept) - 1
+	if n < 0 {
+		return nil
+	}
+	last := q.kept[n]
+	q.kept = q.kept[:n]
+	if _, err := q.sql.ExecContext(q.withKept(), last.words, last.args...); err != nil {
+		return fmt.Errorf("%.80q: %w", last.query, err)
+	}
+	return nil
+}
+
+// withKept is the context of a statement that takes with it what was kept.
+func (q *sqlTx) withKept() context.Context {
+	if len(q.kept) == 0 {
+		return q.ctx
+	}
+	ctx := context.WithValue(q.ctx, keptBefore{}, q.kept)
+	q.kept = nil
+	return ctx
+}
+
 func (q *sqlTx) execute(query string, args []any) (sql.Result, error) {
 	db := q.store.db
 	words, args := db.words(query, args)
 	if !db.keepsStatements() { // the driver does
-		return q.sql.ExecContext(q.ctx, words, args...)
+		return q.sql.ExecContext(q.withKept(), words, args...)
 	}
 	st, err := q.stmt(words)
 	if err != nil {
@@ -194,7 +234,7 @@ func (q *sqlTx) query(query string, args []any) (*sql.Rows, error) {
 	db := q.store.db
 	words, args := db.words(query, args)
 	if !db.keepsStatements() {
-		return q.sql.QueryContext(q.ctx, words, args...)
+		return q.sql.QueryContext(q.withKept(), words, args...)
 	}
 	st, err := q.stmt(words)
 	if err != nil {
