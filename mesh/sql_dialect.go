@@ -37,8 +37,13 @@ type dialect interface {
 	addKeys(ctx context.Context, t *tx, typ ObjectType, ids []string, found map[string]int64) (fresh int64, err error)
 	// shadowKeys fills im_shadow_keys for the ids of the connector ?1.
 	shadowKeys() string
-	// emptyChunk makes the temporary table im_chunk empty. Its rows are numbered from 1.
-	emptyChunk() []string
+	// makeChunk makes the temporary table im_chunk where the connection has none, "" where all
+	// have. emptyChunk makes it empty after its use: its rows are numbered from 1.
+	makeChunk() string
+	emptyChunk() string
+	// indexEdges is how rows that may be there are entered into im_member_groups: the INSERT, and
+	// a condition on the edges e that they come from.
+	indexEdges() (insert, lacking string)
 	// windowOrder is the order in which a window of edges is counted, by d.key and then by
 	// other. Were it another, windows would only be larger or smaller.
 	windowOrder(other string) string

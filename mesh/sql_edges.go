@@ -105,8 +105,9 @@ func (t *tx) indexEdges(ctx context.Context) (due bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := t.later(ctx, `INSERT OR IGNORE INTO im_member_groups (member_key, group_key)
-		SELECT e.member_key, e.group_key`+w.edges("")+w.until()+w.dirty()+` AND d.key <= :lastKey ORDER BY e.member_key, e.group_key`,
+	insert, lacking := t.store.db.indexEdges()
+	if err := t.later(ctx, insert+` im_member_groups (member_key, group_key)
+		SELECT e.member_key, e.group_key`+w.edges("")+w.until()+w.dirty()+` AND d.key <= :lastKey`+lacking+` ORDER BY e.member_key, e.group_key`,
 		w.args(sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther))...); err != nil {
 		return false, err
 	}

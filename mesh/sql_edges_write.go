@@ -34,14 +34,17 @@ func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope,
 	if err != nil {
 		return 0, err
 	}
-	return int(n), t.later(ctx, `INSERT INTO im_changes (connector_key, seq, op, type, key, member_key, reason, run_key, at)
-		SELECT ?, ? + n, ?, 'GroupMember', group_key, member_key, reason, ?, ? FROM temp.im_chunk ORDER BY n`,
-		t.conn, base, duty.op, t.run, t.now)
+	if err := t.later(ctx, `INSERT INTO im_changes (connector_key, seq, op, type, key, member_key, reason, run_key, at)
+		SELECT ?, ? + n, ?, 'GroupMember', group_key, member_key, reason, ?, ? FROM temp.im_chunk`,
+		t.conn, base, duty.op, t.run, t.now); err != nil {
+		return 0, err
+	}
+	return int(n), t.later(ctx, t.store.db.emptyChunk())
 }
 
-// fillChunk puts the due edges into im_chunk and returns how many they are.
+// fillChunk puts the due edges into im_chunk, which is empty, and returns how many they are.
 func (w *edgeWalk) fillChunk(ctx context.Context, t *tx, duty edgeDuty, scope Scope, lastKey, lastOther int64) (int64, error) {
-	for _, q := range t.store.db.emptyChunk() {
+	if q := t.store.db.makeChunk(); q != "" {
 		if err := t.later(ctx, q); err != nil {
 			return 0, err
 		}

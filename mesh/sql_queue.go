@@ -173,16 +173,15 @@ func (s *engine) QueueKnown(ctx context.Context, f Fence) (queued int, err error
 // readToEnd notes that the group's member list was read to its end, by a walk that
 // began at readAt. A second reading of one run is no second look at the stamp.
 func (t *tx) readToEnd(ctx context.Context, group, readAt int64) error {
-	var stamp int64
-	fresh, err := first(ctx, t, []any{&stamp}, `
-		UPDATE im_member_queue SET done = 1, gone = 0 WHERE run_key = ? AND group_key = ? AND (done = 0 OR gone = 1) RETURNING stamp`, t.run, group)
-	if err != nil {
+	const unread = ` FROM im_member_queue WHERE run_key = ?1 AND group_key = ?2 AND (done = 0 OR gone = 1)`
+	if err := t.later(ctx, `
+		INSERT INTO im_group_reads (group_key, stamp, read_at) SELECT ?2, coalesce((SELECT stamp`+unread+`), 0), ?3 WHERE true
+		ON CONFLICT (group_key) DO UPDATE SET stamp = max(im_group_reads.stamp, excluded.stamp), read_at = excluded.read_at,
+			reads = CASE WHEN excluded.stamp > im_group_reads.stamp THEN 1 ELSE im_group_reads.reads + (SELECT count(*)`+unread+`) END`,
+		t.run, group, readAt); err != nil {
 		return err
 	}
-	return t.later(ctx, `
-		INSERT INTO im_group_reads (group_key, stamp, read_at) VALUES (?1, ?2, ?3)
-		ON CONFLICT (group_key) DO UPDATE SET stamp = max(im_group_reads.stamp, ?2), read_at = ?3,
-			reads = CASE WHEN ?2 > im_group_reads.stamp THEN 1 ELSE im_group_reads.reads + ?4 END`, group, stamp, readAt, fresh)
+	return t.later(ctx, `UPDATE im_member_queue SET done = 1, gone = 0 WHERE run_key = ? AND group_key = ? AND (done = 0 OR gone = 1)`, t.run, group)
 }
 
 // forgetReads has the members of groups that come back read as if for the first time.

@@ -31,11 +31,14 @@ func (sqliteDialect) shadowKeys() string {
 		SELECT key, (SELECT max(key) FROM im_ids) + row_number() OVER (ORDER BY key) FROM im_ids WHERE connector_key = ?1 AND ?2 = ?2`
 }
 
-func (sqliteDialect) emptyChunk() []string {
-	return []string{`CREATE TEMP TABLE IF NOT EXISTS im_chunk (
-		n INTEGER PRIMARY KEY, group_key INTEGER NOT NULL, member_key INTEGER NOT NULL, reason TEXT NOT NULL, note INTEGER NOT NULL)`,
-		`DELETE FROM temp.im_chunk`}
+func (sqliteDialect) makeChunk() string {
+	return `CREATE TEMP TABLE IF NOT EXISTS im_chunk (
+		n INTEGER PRIMARY KEY, group_key INTEGER NOT NULL, member_key INTEGER NOT NULL, reason TEXT NOT NULL, note INTEGER NOT NULL)`
 }
+
+func (sqliteDialect) emptyChunk() string { return `DELETE FROM temp.im_chunk` }
+
+func (sqliteDialect) indexEdges() (insert, lacking string) { return `INSERT OR IGNORE INTO`, "" }
 
 // addKeys numbers the ids in their order. No other transaction writes meanwhile: the
 // numbers above the last are free.
