@@ -92,6 +92,16 @@ func (w *edgeWalk) markGroups(ctx context.Context, t *tx, lastKey, lastOther, n 
 		w.args(sql.Named("lastKey", lastKey), sql.Named("lastOther", lastOther))...); err != nil || open != n {
 		return false, err
 	}
+	const mark = `UPDATE im_edges SET live = 1, reason = '', run_key = ? WHERE live = 0 AND listed = 1 AND deprovisioned = 0 AND `
+	if t.store.db.upserts() { // all at once
+		marked, err := t.exec(ctx, mark+`group_key IN (SELECT j.value FROM json_each(?) j)
+			AND (group_key > ? OR member_key > ?) AND (group_key < ? OR member_key <= ?)`,
+			t.run, keyList(groups), w.key, w.after, lastKey, lastOther)
+		if err != nil {
+			return false, err
+		}
+		groups, open = nil, open-marked
+	}
 	for _, group := range groups {
 		low, high := int64(0), int64(math.MaxInt64)
 		if group == w.key {
@@ -100,9 +110,7 @@ func (w *edgeWalk) markGroups(ctx context.Context, t *tx, lastKey, lastOther, n 
 		if group == lastKey {
 			high = lastOther
 		}
-		marked, err := t.exec(ctx, `UPDATE im_edges SET live = 1, reason = '', run_key = ?
-			WHERE group_key = ? AND member_key > ? AND member_key <= ? AND live = 0 AND listed = 1 AND deprovisioned = 0`,
-			t.run, group, low, high)
+		marked, err := t.exec(ctx, mark+`group_key = ? AND member_key > ? AND member_key <= ?`, t.run, group, low, high)
 		if err != nil {
 			return false, err
 		}
