@@ -30,6 +30,9 @@ type HoldInfo struct {
 	Reasons    []string           `json:"reasons,omitempty"` // "hard-deleted: 40", sorted
 	Sample     []string           `json:"sample,omitempty"`  // "User 00u… hard-deleted"
 	ApprovedBy string             `json:"approvedBy,omitempty"`
+	// TaskQueue is set when the connector has moved to that queue: the hold's workflow
+	// goes on there.
+	TaskQueue string `json:"taskQueue,omitempty"`
 }
 
 // ReadHold reads the open hold of a connector.
@@ -42,8 +45,13 @@ func (a *Activities) ReadHold(ctx context.Context, in HoldInput) (*HoldInfo, err
 	if h == nil {
 		return &HoldInfo{}, nil
 	}
+	queue, err := a.elsewhere(ctx, in.Connector)
+	if err != nil {
+		return nil, err
+	}
 	info := &HoldInfo{
-		Open: true, RunID: h.RunID, OpenedAt: h.OpenedAt, ExpiresAt: h.ExpiresAt,
+		TaskQueue: queue,
+		Open:      true, RunID: h.RunID, OpenedAt: h.OpenedAt, ExpiresAt: h.ExpiresAt,
 		Deletes: h.Deletes, Live: h.Live, ApprovedBy: h.ApprovedBy,
 	}
 	for _, reason := range slices.Sorted(maps.Keys(h.Reasons)) {

@@ -12,9 +12,13 @@ import (
 // BeginRun takes the connector's lease, creates the run row, and plans the run. A
 // definition, a watermark or a secret that cannot work fails here, before any call to
 // Okta. A delta gives way to whoever holds the connector or waits for it; everything
-// else is told who does, and asks again.
+// else is told who does, and asks again. Of a connector that is imported on another task
+// queue nothing is done but to say so: the secret may be there only.
 func (a *Activities) BeginRun(ctx context.Context, in BeginInput) (*BeginResult, error) {
 	defer startHeart(ctx).stop()
+	if queue, err := a.elsewhere(ctx, in.Connector); queue != "" || err != nil {
+		return &BeginResult{TaskQueue: queue}, err
+	}
 	name := in.Connector
 	if in.DryRun {
 		var err error
@@ -104,12 +108,9 @@ func (a *Activities) giveWay(ctx context.Context, b mesh.BeginRun, held *mesh.Le
 // CommitRun moves the watermark, the hold and the run row in one transaction.
 func (a *Activities) CommitRun(ctx context.Context, in CommitInput) (*RunResult, error) {
 	defer startHeart(ctx).stop()
-	def, err := a.definition(ctx, in.Fence.Connector)
+	def, err := a.planned(ctx, in.Fence, in.Plan.Revision)
 	if err != nil {
 		return nil, err
-	}
-	if revisionOf(def) != in.Plan.Revision {
-		return nil, definitionChanged(in.Fence)
 	}
 	c := mesh.CommitRun{
 		UsersFull:     in.Plan.UsersFull(),

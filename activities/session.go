@@ -52,12 +52,9 @@ type session struct {
 // open loads the definition, resolves the secret and builds the client. The caller
 // closes the session.
 func (a *Activities) open(ctx context.Context, f mesh.Fence, revision string) (*session, error) {
-	def, err := a.definition(ctx, f.Connector)
+	def, err := a.planned(ctx, f, revision)
 	if err != nil {
 		return nil, err
-	}
-	if r := revisionOf(def); r != revision {
-		return nil, definitionChanged(f)
 	}
 	credentials, mark, err := a.credentials(ctx, def)
 	if err != nil {
@@ -99,11 +96,20 @@ func (a *Activities) definition(ctx context.Context, name string) (*connector.De
 	if err != nil {
 		return nil, storeError(err)
 	}
-	def, err := connector.FromParts(mesh.RealName(row.Name), row.Type, row.ConfigJSON, row.AuthJSON)
+	def, err := a.usable(row)
 	if err != nil {
 		return nil, permanentf(ErrDefinition, "connector %q has an invalid definition: %v; correct the file and run `starter connector apply`", name, err)
 	}
 	return def, nil
+}
+
+// usable validates a stored definition.
+func (a *Activities) usable(row *mesh.Connector) (*connector.Definition, error) {
+	def, err := connector.FromParts(mesh.RealName(row.Name), row.Type, row.ConfigJSON, row.AuthJSON)
+	if err != nil {
+		return nil, err
+	}
+	return def, def.CheckMesh(a.store.Shared())
 }
 
 // credentials resolves the definition's secret reference, anew for each activity: a

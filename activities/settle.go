@@ -17,12 +17,9 @@ const settleStep = time.Second
 func (a *Activities) Settle(ctx context.Context, in SettleInput) (*SettleResult, error) {
 	h := startHeart(ctx)
 	defer h.stop()
-	def, err := a.definition(ctx, in.Fence.Connector)
+	def, err := a.planned(ctx, in.Fence, in.Plan.Revision)
 	if err != nil {
 		return nil, err
-	}
-	if revisionOf(def) != in.Plan.Revision {
-		return nil, definitionChanged(in.Fence)
 	}
 	if err := a.checkComplete(ctx, in.Fence, in.Plan, def); err != nil {
 		return nil, err

@@ -72,6 +72,9 @@ type BeginResult struct {
 	HeldBy string `json:"heldBy,omitempty"`
 	// Skipped is set when the run gave way to another one and is over.
 	Skipped *RunResult `json:"skipped,omitempty"`
+	// TaskQueue is set when nothing was begun, because the connector is imported on that
+	// queue only; then the caller goes on there.
+	TaskQueue string `json:"taskQueue,omitempty"`
 }
 
 // Plan is what the definition asks of this run.

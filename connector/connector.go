@@ -53,6 +53,8 @@ const (
 
 	DefaultMaxInFlight = 10
 	MaxMaxInFlight     = 75 // as many as Okta takes at one time (facts.md §5)
+
+	MaxTaskQueue = 200 // bytes of a task queue's name; Temporal takes up to 1,000
 )
 
 // Definition is one connector: the runbook's two JSON documents under a name.
@@ -113,6 +115,11 @@ type Config struct {
 	// IgnoreForChanges names mesh attributes whose change alone makes no Update,
 	// such as lastLogin. See [Config.CheckAttributes].
 	IgnoreForChanges []string `json:"IgnoreForChanges"`
+	// TaskQueue is the Temporal task queue on which alone the connector is imported: that
+	// of a worker in the org's network (the runbook's relay agent). "" is the one that the
+	// worker and the starter have in common. It is left out where it is empty, so that the
+	// definitions of earlier releases keep their digest.
+	TaskQueue string `json:"TaskQueue,omitempty"`
 }
 
 // DefaultConfig returns the runbook's defaults, and those of the fields that the

@@ -80,6 +80,7 @@ func readConfig(ps *problems, raw json.RawMessage, c *Config) {
 	o.integer("MaxInFlight", &c.MaxInFlight)
 	o.boolean("InsecureLoopback", &c.InsecureLoopback)
 	o.list("IgnoreForChanges", &c.IgnoreForChanges)
+	o.text("TaskQueue", &c.TaskQueue)
 	o.rest()
 }
 

@@ -11,8 +11,9 @@ var (
 	namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 	identifier  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 	// secretRef says what package secrets accepts; a test holds the two together.
-	secretRef  = regexp.MustCompile(`^secret://[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$`)
-	dotSegment = regexp.MustCompile(`/\.{1,2}(/|$)`)
+	secretRef    = regexp.MustCompile(`^secret://[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$`)
+	dotSegment   = regexp.MustCompile(`/\.{1,2}(/|$)`)
+	queuePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@/-]*$`)
 	// tokenShape is that of Okta's API tokens, which belong into no definition.
 	tokenShape = regexp.MustCompile(`^(secret://(.*/)?)?00[A-Za-z0-9_-]{40}(/.*)?$`)
 )
@@ -25,6 +26,18 @@ const maxSecretRef = 200
 func (d *Definition) Validate() error {
 	var ps problems
 	d.check(&ps)
+	return ps.err(d.Name)
+}
+
+// CheckMesh returns a [*ValidationError] when the definition does not go with the mesh:
+// a worker on another queue is one on another machine, so the mesh must be one that
+// several machines share.
+func (d *Definition) CheckMesh(shared bool) error {
+	var ps problems
+	if d.Config.TaskQueue != "" && !shared {
+		ps.add("ConfigJson.TaskQueue", "routes the connector to the worker of another machine, which cannot open a mesh that is an SQLite file: "+
+			"move the mesh to PostgreSQL (docs/postgresql.md), or leave TaskQueue out; on one host, IDENTITYMESH_TASK_QUEUE names the queue of the worker and the starter")
+	}
 	return ps.err(d.Name)
 }
 
@@ -78,6 +91,7 @@ func (c *Config) check(ps *problems) {
 			"the API token must not travel unencrypted; set it to false")
 	}
 	c.checkIgnored(ps)
+	c.checkQueue(ps)
 }
 
 func (c *Config) checkDelta(ps *problems) {
@@ -114,6 +128,23 @@ func (c *Config) checkPace(ps *problems) {
 	}
 	if field := "ConfigJson.MaxInFlight"; !ps.has(field) && (c.MaxInFlight < 1 || c.MaxInFlight > MaxMaxInFlight) {
 		ps.add(field, "must be from 1 to %d, as many calls as Okta takes at one time, not %d", MaxMaxInFlight, c.MaxInFlight)
+	}
+}
+
+// checkQueue leaves Temporal's own queues (/_sys/…, temporal-sys-…) alone. A name is the
+// same text in the shell, in an environment variable and in an address of the Web UI.
+func (c *Config) checkQueue(ps *problems) {
+	field := "ConfigJson.TaskQueue"
+	switch name := c.TaskQueue; {
+	case name == "" || ps.has(field):
+	case tokenShape.MatchString(name):
+		ps.add(field, "looks like an API token; name the queue after the worker's network, such as okta-relay-emea. %s", tokenSecret.leaked)
+	case len(name) > MaxTaskQueue:
+		ps.add(field, "must be at most %d characters, not %d", MaxTaskQueue, len(name))
+	case !queuePattern.MatchString(name):
+		ps.add(field, "must be letters (a-z, A-Z), digits and . _ : @ / -, and begin with a letter or digit; %s is not", quote(name))
+	case strings.HasPrefix(name, "temporal-sys-"):
+		ps.add(field, "must not begin with temporal-sys-, as the queues of Temporal itself do")
 	}
 }
 

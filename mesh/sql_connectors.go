@@ -46,6 +46,9 @@ func (s *engine) ApplyConnector(ctx context.Context, c Connector) (created bool,
 	return created, err
 }
 
+// Shared implements [Connectors].
+func (s *engine) Shared() bool { return s.db.remote() }
+
 // Connector implements [Connectors].
 func (s *engine) Connector(ctx context.Context, name string) (*Connector, error) {
 	all, err := collect(ctx, s.reader, scanConnector, selectConnector+` AND name = ?`, name)

@@ -22,6 +22,9 @@ type Store interface {
 
 // Connectors keeps the connector definitions.
 type Connectors interface {
+	// Shared says whether workers on other machines can open this mesh, too. An SQLite
+	// file they cannot.
+	Shared() bool
 	// ApplyConnector creates or replaces a definition. A deleted connector of the
 	// same name is revived with its feed.
 	ApplyConnector(ctx context.Context, c Connector) (created bool, err error)

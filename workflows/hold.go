@@ -123,6 +123,11 @@ func (r *holdRun) run(ctx workflow.Context) (*HoldResult, error) {
 		if r.result != nil {
 			break
 		}
+		if queue := r.hold.TaskQueue; queue != "" { // never in a history of a release that did not route
+			if moved, err := r.move(ctx, queue); moved || err != nil {
+				return nil, err
+			}
+		}
 		timedOut, err := r.wait(ctx)
 		if err != nil {
 			return nil, err
@@ -165,6 +170,19 @@ func (r *holdRun) read(ctx workflow.Context) error {
 	r.hold = h
 	r.details(ctx)
 	return nil
+}
+
+// move goes on, as new, on the task queue that the connector has moved to. An answer that
+// came meanwhile is given first, and an approval carried out: then it has not moved yet.
+func (r *holdRun) move(ctx workflow.Context, queue string) (moved bool, _ error) {
+	err := workflow.Await(ctx, func() bool {
+		return r.approval != nil || r.result != nil || workflow.AllHandlersFinished(ctx)
+	})
+	if err != nil || r.approval != nil || r.result != nil {
+		return false, err
+	}
+	r.log.Info("The connector is imported on another task queue: its hold waits there", "taskQueue", queue)
+	return true, workflow.NewContinueAsNewError(workflow.WithWorkflowTaskQueue(ctx, queue), HoldWorkflow, r.in)
 }
 
 // wait returns when something has happened, or says that the hold's time is over.

@@ -38,6 +38,11 @@ type importRun struct {
 // errContinue asks run to continue as new; nothing is in flight then.
 var errContinue = errors.New("continue as new")
 
+// movedError asks run to continue as new on another task queue.
+type movedError struct{ queue string }
+
+func (e *movedError) Error() string { return "continue as new on task queue " + e.queue }
+
 // setup validates the input, restores the state and answers the progress query.
 func (r *importRun) setup(ctx workflow.Context) error {
 	info := workflow.GetInfo(ctx)
@@ -61,6 +66,10 @@ func (r *importRun) setup(ctx workflow.Context) error {
 // run does what is left of the import, whatever execution began it.
 func (r *importRun) run(ctx workflow.Context) (*ImportResult, error) {
 	result, err := r.steps(ctx)
+	if moved, ok := errors.AsType[*movedError](err); ok {
+		r.log.Info("The connector is imported on another task queue: going on there", "taskQueue", moved.queue)
+		ctx, err = workflow.WithWorkflowTaskQueue(ctx, moved.queue), errContinue
+	}
 	switch {
 	case errors.Is(err, errContinue):
 		r.log.Info("Continuing as new", "phase", r.st.Progress.Phase)
@@ -111,6 +120,9 @@ func (r *importRun) begin(ctx workflow.Context) (skipped *ImportResult, _ error)
 		}).Get(ctx, &b)
 		if err != nil {
 			return nil, err
+		}
+		if b.TaskQueue != "" { // never in a history of a release that did not route
+			return nil, &movedError{b.TaskQueue}
 		}
 		if b.Skipped != nil {
 			r.st.Progress.Note = b.Skipped.Note
