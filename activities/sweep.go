@@ -22,16 +22,16 @@ type SweepInput struct {
 // pass is off is left alone.
 func (a *Activities) StageSweep(ctx context.Context, in SweepInput) (*SweepResult, error) {
 	defer startHeart(ctx).stop()
+	def, err := a.planned(ctx, in.Fence, in.Plan.Revision)
+	if err != nil {
+		return nil, err
+	}
 	if in.Plan.Mode == ModeApproval {
 		n, err := a.store.StageHold(ctx, in.Fence, in.Hold)
 		if err != nil {
 			return nil, storeError(err)
 		}
 		return a.staged(ctx, in.Fence, &SweepResult{Users: n})
-	}
-	def, err := a.definition(ctx, in.Fence.Connector)
-	if err != nil {
-		return nil, err
 	}
 	if err := a.checkComplete(ctx, in.Fence, in.Plan, def); err != nil {
 		return nil, err

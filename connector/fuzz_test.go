@@ -16,7 +16,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"Name":"a","Type":"Okta","ConfigJson":"{\"OrgDomain\":\"[::1]:1\",\"InsecureLoopback\":true,\"IgnoreForChanges\":[\"a\"]}","AuthJson":{}}`))
 	f.Add([]byte(`{"Name":1,"Name":2,"ConfigJson":[],"AuthJson":"{"} x`))
 	f.Add([]byte("\ufeff{}"))
-	f.Add([]byte(`{"Name":"a","Type":"Okta","ConfigJson":{"OrgDomain":"a.b","WatermarkOverlap":"1h0.5s","MaxDeletes":0,"HoldTimeLimit":"90m","RateLimitReserve":90,"MaxInFlight":1,` +
+	f.Add([]byte(`{"Name":"a","Type":"Okta","ConfigJson":{"OrgDomain":"a.b","WatermarkOverlap":"1h0.5s","MaxDeletes":0,"HoldTimeLimit":"90m","RateLimitReserve":90,"MaxInFlight":1,"TaskQueue":"relay/1",` +
 		`"GroupFilter":{"Exclude":{"NamePrefixes":["x"]}}},"AuthJson":{"Mode":"ApiKey","ApiKey":"secret://a/b"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := connector.Parse(b)

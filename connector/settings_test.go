@@ -1,6 +1,7 @@
 package connector_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,15 @@ func TestRulesOfDeltaAndGuards(t *testing.T) {
 		{"MaxInFlight", `0`, `must be from 1 to 75, as many calls as Okta takes at one time, not 0`},
 		{"MaxInFlight", `76`, `must be from 1 to 75`},
 		{"MaxInFlight", `2.5`, `must be a whole number, not a number with a fraction`},
+		{"TaskQueue", `5`, `must be a string, not a number`},
+		{"TaskQueue", `null`, `must be a string, not null`},
+		{"TaskQueue", `"a b"`, `must be letters (a-z, A-Z), digits and . _ : @ / -, and begin with a letter or digit; "a b" is not`},
+		{"TaskQueue", `"relay\n"`, `"relay\n" is not`},
+		{"TaskQueue", `" relay"`, `" relay" is not`},
+		{"TaskQueue", `"/_sys/relay/1"`, `"/_sys/relay/1" is not`},
+		{"TaskQueue", `"temporal-sys-per-ns-tq"`, `must not begin with temporal-sys-`},
+		{"TaskQueue", `"` + strings.Repeat("q", 201) + `"`, `must be at most 200 characters, not 201`},
+		{"TaskQueue", `"00` + strings.Repeat("x", 40) + `"`, `looks like an API token`},
 		{"GroupFilter", `"IM-"`, `must be an object or null, not a string`},
 		{"GroupFilter", `[]`, `must be an object or null, not a list`},
 		{"GroupFilter", `{}`, `says nothing; use null to import all groups`},
@@ -231,4 +241,23 @@ func TestChangedSince(t *testing.T) {
 	}
 	require.Nil(t, connector.ChangedSince("", base), "no run was committed yet")
 	require.NotEmpty(t, connector.ChangedSince("{", base), "what cannot be read is taken for another definition")
+}
+
+// A definition names its queue as the last field, and one without a queue is written as
+// by the releases before: the digest by which a run knows its definition stays.
+func TestTaskQueue(t *testing.T) {
+	t.Parallel()
+	d := parsed(t, "TaskQueue", `"relay.emea/okta:1@x_-"`)
+	require.Equal(t, "relay.emea/okta:1@x_-", d.Config.TaskQueue)
+	require.Regexp(t, `"IgnoreForChanges":\[\],"TaskQueue":"relay\.emea/okta:1@x_-"\}$`, string(d.ConfigJSON()))
+	require.NoError(t, d.CheckMesh(true))
+	err := d.CheckMesh(false)
+	var invalid *connector.ValidationError
+	require.ErrorAs(t, err, &invalid)
+	require.ErrorContains(t, err, `"contoso": ConfigJson.TaskQueue: routes the connector to the worker of another machine, which cannot open a mesh that is an SQLite file`)
+
+	empty := parsed(t, "TaskQueue", `""`)
+	require.NotContains(t, string(empty.ConfigJSON()), "TaskQueue")
+	require.NotContains(t, string(empty.JSON()), "TaskQueue")
+	require.NoError(t, empty.CheckMesh(false))
 }

@@ -21,6 +21,7 @@ const callTimeout = 20 * time.Second
 
 // Store is what a check reads of the mesh.
 type Store interface {
+	Shared() bool
 	Connector(ctx context.Context, name string) (*mesh.Connector, error)
 	RawWatermark(ctx context.Context, connector string) (string, error)
 	ReadState(ctx context.Context, connector string) (mesh.ReadState, error)
@@ -136,7 +137,7 @@ func (c *check) okta(ctx context.Context) {
 		c.skip(Connector, Secret, Proxy, DNS, TCP, TLS, IsOkta, Clock, Credential)
 		return
 	}
-	c.report.Org = c.def.Config.BaseURL()
+	c.report.Org, c.report.TaskQueue = c.def.Config.BaseURL(), c.def.Config.TaskQueue
 	credentials, ok := c.secret(ctx)
 	if !ok {
 		c.skip(Secret, append([]ID{Proxy, DNS, TCP, TLS}, c.oktaSteps()...)...)

@@ -81,6 +81,12 @@ func (c *check) unstored() {
 }
 
 func (c *check) definition(ctx context.Context) {
+	if c.Definition != nil {
+		if err := c.Definition.CheckMesh(c.store.Shared()); err != nil {
+			c.fail(Connector, err.Error(), "`starter connector apply` refuses it")
+			return
+		}
+	}
 	row, err := c.store.Connector(ctx, c.Name)
 	_, unknown := errors.AsType[*mesh.NotFoundError](err)
 	switch {
@@ -95,6 +101,9 @@ func (c *check) definition(ctx context.Context) {
 		return
 	}
 	stored, err := connector.FromParts(row.Name, row.Type, row.ConfigJSON, row.AuthJSON)
+	if err == nil {
+		err = stored.CheckMesh(c.store.Shared())
+	}
 	if err == nil {
 		err = stored.Config.CheckAttributes(slices.Concat(mapping.UserAttributes(), mapping.GroupAttributes()))
 	}

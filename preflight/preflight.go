@@ -75,6 +75,8 @@ type Step struct {
 type Report struct {
 	Connector string `json:"connector"`
 	Org       string `json:"org"` // its base URL, "" when the definition is not known
+	// TaskQueue is the one that the definition names, "" when it names none.
+	TaskQueue string `json:"taskQueue,omitempty"`
 	// Result is the worst of the steps, skipped ones aside.
 	Result Result `json:"result"`
 	// Calls is how many calls were made to Okta.

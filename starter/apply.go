@@ -36,7 +36,8 @@ func newConnectorApply(c *cli) *cobra.Command {
 
 The file is checked strictly: an unknown field, a wrong type or a value out of range
 is an error that names the field, and nothing is changed. What is left out has the
-runbook's default. A run that is under way stops when its definition changes.
+runbook's default. A run that is under way stops when its definition changes. With another
+TaskQueue, the connector's schedule and its open hold move to that queue.
 
 Another OrgDomain is refused while the mesh holds live objects of the connector: the
 next run would delete all of them. --replace-org says that this is meant.`,
@@ -98,6 +99,9 @@ func (c *cli) applyConnector(ctx context.Context, store mesh.Store, text []byte,
 	if err != nil {
 		return err
 	}
+	if err := def.CheckMesh(store.Shared()); err != nil {
+		return err
+	}
 	next := mesh.Connector{Name: def.Name, Type: def.Type, ConfigJSON: def.ConfigJSON(), AuthJSON: def.AuthJSON()}
 	before, err := store.Connector(ctx, def.Name)
 	if _, unknown := errors.AsType[*mesh.NotFoundError](err); err != nil && !unknown {
@@ -121,6 +125,9 @@ func (c *cli) applyConnector(ctx context.Context, store mesh.Store, text []byte,
 	}
 	if err := c.noteMissingSecrets(ctx, store, next.AuthJSON); err != nil {
 		return err
+	}
+	if before != nil { // a new one has no schedule yet
+		c.followRoute(ctx, store, def, routeOf(before))
 	}
 	if result != "unchanged" {
 		c.notef("Before its next run, check that it works: %s", suggestCheck(def.Name))

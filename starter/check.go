@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -91,7 +92,7 @@ func (c *cli) checkConnector(ctx context.Context, name string, o checkOptions, f
 	}
 	report := preflight.Run(ctx, cfg)
 	if !o.noTemporal && ctx.Err() == nil {
-		report.Add(c.checkTemporal(ctx, cfg.Name)...)
+		report.Add(c.checkTemporal(ctx, cfg.Name, cmp.Or(report.TaskQueue, c.taskQueue()))...)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -10,6 +10,7 @@ import (
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 
 	"github.com/identitymesh/okta-connector/preflight"
 	"github.com/identitymesh/okta-connector/workflows"
@@ -27,18 +28,18 @@ const (
 const temporalTimeout = 5 * time.Second
 
 // checkTemporal looks whether a run would be taken up. It starts nothing.
-func (c *cli) checkTemporal(ctx context.Context, name string) []preflight.Step {
+func (c *cli) checkTemporal(ctx context.Context, name, queue string) []preflight.Step {
 	temporal := preflight.Step{ID: stepTemporal, Name: "Temporal", Result: preflight.OK}
 	worker := preflight.Step{ID: stepWorker, Name: "Worker"}
 	attributes := preflight.Step{ID: stepAttributes, Name: "Search attributes"}
 	schedule := preflight.Step{ID: stepSchedule, Name: "Schedule"}
 	err := c.withTemporal(ctx, "", func(t temporalClient) error {
-		if err := c.checkWorker(ctx, t, &worker); err != nil {
+		if err := c.checkWorker(ctx, t, queue, &worker); err != nil {
 			return err
 		}
 		temporal.Found = "reachable, the namespace exists"
 		checkAttributes(ctx, t, &attributes)
-		checkSchedule(ctx, t, name, &schedule)
+		checkSchedule(ctx, t, name, queue, &schedule)
 		return nil
 	})
 	if err != nil {
@@ -55,10 +56,9 @@ func (c *cli) checkTemporal(ctx context.Context, name string) []preflight.Step {
 }
 
 // checkWorker also finds out whether the namespace exists.
-func (c *cli) checkWorker(ctx context.Context, t temporalClient, s *preflight.Step) error {
+func (c *cli) checkWorker(ctx context.Context, t temporalClient, queue string, s *preflight.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, temporalTimeout)
 	defer cancel()
-	queue := c.taskQueue()
 	idle := []string{}
 	for _, kind := range []struct {
 		name string
@@ -74,7 +74,7 @@ func (c *cli) checkWorker(ctx context.Context, t temporalClient, s *preflight.St
 	}
 	if len(idle) > 0 {
 		s.Result, s.Found = preflight.Failed, fmt.Sprintf("nobody polls task queue %q for %s", queue, strings.Join(idle, " and "))
-		s.Advice = "a run would wait. " + startAWorker
+		s.Advice = "a run would wait. " + c.startAWorker(queue)
 		return nil
 	}
 	s.Result, s.Found = preflight.OK, fmt.Sprintf("polls task queue %q", queue)
@@ -107,7 +107,7 @@ func checkAttributes(ctx context.Context, t temporalClient, s *preflight.Step) {
 		strings.Join(missing, " --type Keyword --name ") + " --type Keyword"
 }
 
-func checkSchedule(ctx context.Context, t temporalClient, name string, s *preflight.Step) {
+func checkSchedule(ctx context.Context, t temporalClient, name, queue string, s *preflight.Step) {
 	ctx, cancel := context.WithTimeout(ctx, temporalTimeout)
 	defer cancel()
 	s.Result = preflight.OK
@@ -117,6 +117,9 @@ func checkSchedule(ctx context.Context, t temporalClient, name string, s *prefli
 		s.Found = fmt.Sprintf("none: imports run when somebody starts them; make one with `starter schedule apply %s --every 15m`", name)
 	case err != nil:
 		s.Result, s.Found = preflight.Warning, "not known: "+oneLine(err.Error())
+	case queueOfSchedule(d) != queue:
+		s.Result, s.Found = preflight.Warning, fmt.Sprintf("starts imports on task queue %q, and the connector is imported on %q", queueOfSchedule(d), queue)
+		s.Advice = fmt.Sprintf("`starter schedule apply %s` with its cadence, which `starter schedule show %[1]s` shows; is IDENTITYMESH_TASK_QUEUE set here as for the worker?", name)
 	case d.Schedule.State != nil && d.Schedule.State.Paused:
 		s.Result, s.Found = preflight.Warning, "paused: "+orDash(oneLine(d.Schedule.State.Note))
 		s.Advice = fmt.Sprintf("`starter schedule resume %s`", name)
@@ -125,4 +128,9 @@ func checkSchedule(ctx context.Context, t temporalClient, name string, s *prefli
 	default:
 		s.Found = scheduleID(name)
 	}
+}
+
+func queueOfSchedule(d *client.ScheduleDescription) string {
+	_, _, action := partsOf(d)
+	return action.TaskQueue
 }

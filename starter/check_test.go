@@ -142,7 +142,7 @@ func TestCheckOfTemporal(t *testing.T) {
 			b.apply("contoso")
 			c.prepare(b)
 			var got *preflight.Step
-			for _, s := range b.cli().checkTemporal(t.Context(), "contoso") {
+			for _, s := range b.cli().checkTemporal(t.Context(), "contoso", "test-queue") {
 				if s.ID == c.id {
 					got = &s
 				}

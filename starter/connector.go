@@ -171,6 +171,9 @@ func definitionFields(def *connector.Definition) []field {
 	fields = append(fields, field{"Deletes held", limits + "; for " + cfg.HoldTimeLimit.String()},
 		field{"Overlap", cfg.WatermarkOverlap.String()}, field{"Member lists", cfg.MembershipRefresh},
 		field{"Calls to Okta", fmt.Sprintf("%d at one time; %d %% of each rate limit is left to others", cfg.MaxInFlight, cfg.RateLimitReserve)})
+	if cfg.TaskQueue != "" {
+		fields = append(fields, field{"Task queue", cfg.TaskQueue + ": imported by its workers only"})
+	}
 	if len(cfg.IgnoreForChanges) > 0 {
 		fields = append(fields, field{"Ignored changes", fmt.Sprint(cfg.IgnoreForChanges)})
 	}

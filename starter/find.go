@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (c *cli) runInTemporal(ctx context.Context, store mesh.Store, t temporalCli
 	}
 	info := d.GetWorkflowExecutionInfo()
 	f := &follower{c: c, t: t, ref: runRef{
-		runID: id, workflowID: workflowID,
+		runID: id, workflowID: workflowID, queue: d.GetExecutionConfig().GetTaskQueue().GetName(),
 		connector: keyword(info, workflows.ConnectorAttribute), mode: keyword(info, workflows.ModeAttribute),
 	}}
 	if at := info.GetStartTime(); at != nil {
@@ -90,7 +91,8 @@ func (c *cli) runInTemporal(ctx context.Context, store mesh.Store, t temporalCli
 	run.APICalls, run.RateLimitWaits = f.last.APICalls, f.last.Waits
 	switch {
 	case silent != nil:
-		c.notef("note: nobody answers for run %s (%v): it waits for a worker. %s", id, silent, startAWorker)
+		c.notef("note: nobody answers for run %s (%v): it waits for a worker. %s", id, silent,
+			c.startAWorker(cmp.Or(f.ref.queue, c.taskQueue())))
 		return run, runExtra{stateWaiting, f.dryRun()}, nil
 	case f.last.Phase == workflows.Waiting:
 		return run, runExtra{stateWaiting, f.dryRun()}, nil

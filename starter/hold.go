@@ -142,8 +142,12 @@ func (c *cli) approve(ctx context.Context, store mesh.Store, id string, yes bool
 	if err != nil {
 		return err
 	}
+	conn, err := store.Connector(ctx, h.Connector)
+	if err != nil {
+		return err
+	}
 	return c.withTemporal(ctx, run.Namespace, func(t temporalClient) error {
-		done, err := c.decide(ctx, t, h, workflows.ApproveUpdate)
+		done, err := c.decide(ctx, t, h, conn, workflows.ApproveUpdate)
 		if err != nil {
 			return err
 		}
@@ -154,7 +158,7 @@ func (c *cli) approve(ctx context.Context, store mesh.Store, id string, yes bool
 		if !o.quiet {
 			c.notef("Approved; %s carries it out, run %s", done.WorkflowID, done.RunID)
 		}
-		ref := runRef{runID: done.RunID, workflowID: done.WorkflowID, namespace: run.Namespace,
+		ref := runRef{runID: done.RunID, workflowID: done.WorkflowID, namespace: run.Namespace, queue: c.queueOf(conn),
 			connector: done.Connector, mode: string(workflows.Approval), startedAt: c.now()}
 		return c.follow(ctx, store, t, ref, followOptions{quiet: o.quiet, format: f, expected: expected})
 	})
@@ -181,8 +185,12 @@ func (c *cli) reject(ctx context.Context, store mesh.Store, id string, f format)
 	if err != nil {
 		return err
 	}
+	conn, err := store.Connector(ctx, h.Connector)
+	if err != nil {
+		return err
+	}
 	return c.withTemporal(ctx, run.Namespace, func(t temporalClient) error {
-		done, err := c.decide(ctx, t, h, workflows.RejectUpdate)
+		done, err := c.decide(ctx, t, h, conn, workflows.RejectUpdate)
 		if err != nil {
 			return err
 		}
@@ -199,14 +207,21 @@ func (c *cli) printDecision(d *workflows.DecisionResult, text string, f format) 
 }
 
 // decide sends a decision to the hold's workflow. The mesh keeps the hold, so that a
-// workflow that somebody terminated is started anew.
-func (c *cli) decide(ctx context.Context, t temporalClient, h *mesh.Hold, update string) (*workflows.DecisionResult, error) {
+// workflow that somebody terminated is started anew, and so is one that waits on a queue
+// from which the connector was moved away.
+func (c *cli) decide(ctx context.Context, t temporalClient, h *mesh.Hold, conn *mesh.Connector, update string) (*workflows.DecisionResult, error) {
 	bounded, cancel := context.WithTimeout(ctx, decideTimeout)
 	defer cancel()
+	queue := c.queueOf(conn)
+	if routeOf(conn) != "" {
+		if err := c.moveHold(bounded, t, h.Connector, queue); err != nil {
+			return nil, err
+		}
+	}
 	d := workflows.Decision{Hold: h.RunID, By: c.operator()}
 	done, err := sendDecision(bounded, t, h.Connector, update, d)
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
-		if err = c.startHold(bounded, t, h.Connector); err == nil {
+		if err = c.startHold(bounded, t, h.Connector, queue); err == nil {
 			done, err = sendDecision(bounded, t, h.Connector, update, d)
 		}
 	}
@@ -219,7 +234,7 @@ func (c *cli) decide(ctx context.Context, t temporalClient, h *mesh.Hold, update
 	if bounded.Err() != nil || outage(err) {
 		return nil, fmt.Errorf("%s the deletes of connector %s: no answer from workflow %s on task queue %q within %s: %w; is a worker running? "+
 			"The decision may still count once one runs: 'starter status %s' shows it",
-			update, h.Connector, workflows.HoldWorkflowID(h.Connector), c.taskQueue(), decideTimeout, err, h.Connector)
+			update, h.Connector, workflows.HoldWorkflowID(h.Connector), queue, decideTimeout, err, h.Connector)
 	}
 	return nil, fmt.Errorf("%s the deletes of connector %s: %w", update, h.Connector, err)
 }
@@ -240,9 +255,10 @@ func sendDecision(ctx context.Context, t temporalClient, connector, update strin
 }
 
 // startHold starts the workflow of a hold that has none.
-func (c *cli) startHold(ctx context.Context, t temporalClient, connector string) error {
+func (c *cli) startHold(ctx context.Context, t temporalClient, connector, queue string) error {
 	_, err := c.execute(ctx, t, client.StartWorkflowOptions{
 		ID:                       workflows.HoldWorkflowID(connector),
+		TaskQueue:                queue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		StaticSummary:            "deletes held back, waiting for an operator",
 		TypedSearchAttributes:    searchAttributes(connector, workflows.Approval),

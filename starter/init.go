@@ -18,6 +18,7 @@ import (
 // histories.
 type initOptions struct {
 	name, domain, ref string
+	queue             string
 	loopback          bool
 	app               appOptions
 }
@@ -50,6 +51,7 @@ program does not write, it asks for no secret and says how to store it there.`,
 	cmd.Flags().StringVar(&o.name, "name", "", "the connector's name (default: the first part of the domain)")
 	cmd.Flags().StringVar(&o.ref, "ref", "", "the secret reference (default: secret://okta/NAME/apitoken, or …/privatekey)")
 	o.app.flags(cmd)
+	cmd.Flags().StringVar(&o.queue, "task-queue", "", "import on this Temporal task queue only: that of a worker in the org's network (docs/scaling.md)")
 	cmd.Flags().BoolVar(&o.loopback, "insecure-loopback", false, "plain http, for a simulated org on a loopback address")
 	return cmd
 }
@@ -124,7 +126,7 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 func (o initOptions) check() error {
 	const some = "okta"
 	def := connector.Template(cmp.Or(o.name, some), o.domain, defaultRef(some))
-	def.Config.InsecureLoopback = o.loopback
+	def.Config.InsecureLoopback, def.Config.TaskQueue = o.loopback, o.queue
 	if o.app.clientID != "" {
 		def.Auth = o.app.auth(defaultRef(some))
 	}
@@ -141,7 +143,7 @@ func (o initOptions) definition(ref string) (*connector.Definition, error) {
 		return nil, err
 	}
 	def := connector.Template(o.name, o.domain, ref)
-	def.Config.InsecureLoopback = o.loopback
+	def.Config.InsecureLoopback, def.Config.TaskQueue = o.loopback, o.queue
 	if o.app.oauth() {
 		def.Auth = o.app.auth(ref)
 	}

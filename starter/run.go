@@ -24,6 +24,8 @@ type runOptions struct {
 	mode        string
 	dryRun      bool
 	wait, quiet bool
+
+	queue string // the connector's, which is no flag
 }
 
 func newRunCommand(c *cli) *cobra.Command {
@@ -62,9 +64,11 @@ moves. It implies --wait.`,
 				return err
 			}
 			return c.withStore(ctx, func(store mesh.Store) error {
-				if _, err := knownConnector(ctx, store, args[0]); err != nil {
+				conn, err := knownConnector(ctx, store, args[0])
+				if err != nil {
 					return err
 				}
+				o.queue = c.queueOf(conn)
 				return c.withTemporal(ctx, "", func(t temporalClient) error {
 					in := workflows.ImportInput{Connector: args[0], Mode: mode, DryRun: o.dryRun}
 					return c.runImport(ctx, store, t, in, o, out.value)
@@ -102,13 +106,13 @@ func (c *cli) runImport(ctx context.Context, store mesh.Store, t temporalClient,
 		}
 	}
 	started := c.now()
-	ref, err := c.start(ctx, t, in)
+	ref, err := c.start(ctx, t, in, o.queue)
 	if err != nil {
 		return err
 	}
 	if !o.wait && !in.DryRun {
 		c.notef("Started %s; follow it with: starter watch %s", ref.workflowID, ref.runID)
-		c.noteMissingWorker(ctx, t)
+		c.noteMissingWorker(ctx, t, o.queue)
 		return encoder(c.stdout).Encode(struct {
 			RunID string `json:"runId"`
 		}{ref.runID})
@@ -125,22 +129,18 @@ const pollersTimeout = time.Second
 
 // noteMissingWorker warns that nobody will take up the run. The run has been started,
 // so that a question without an answer is no error.
-func (c *cli) noteMissingWorker(ctx context.Context, t temporalClient) {
+func (c *cli) noteMissingWorker(ctx context.Context, t temporalClient, queue string) {
 	ctx, cancel := context.WithTimeout(ctx, pollersTimeout)
 	defer cancel()
-	queue := c.taskQueue()
 	d, err := t.DescribeTaskQueue(ctx, queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
 	if err != nil || len(d.GetPollers()) > 0 {
 		return
 	}
-	c.notef("warning: no worker polls task queue %q, so the run waits. %s", queue, startAWorker)
+	c.notef("warning: no worker polls task queue %q, so the run waits. %s", queue, c.startAWorker(queue))
 }
 
-// startAWorker is the remedy where no worker answers.
-const startAWorker = "Start one with 'worker', with the same environment as here."
-
-// start starts the workflow of an import.
-func (c *cli) start(ctx context.Context, t temporalClient, in workflows.ImportInput) (runRef, error) {
+// start starts the workflow of an import on a task queue.
+func (c *cli) start(ctx context.Context, t temporalClient, in workflows.ImportInput, queue string) (runRef, error) {
 	suffix, err := randomBase36(6)
 	if err != nil {
 		return runRef{}, err
@@ -154,6 +154,7 @@ func (c *cli) start(ctx context.Context, t temporalClient, in workflows.ImportIn
 		// addresses do not bear.
 		ID: fmt.Sprintf("%s-%s-%s-%s-%s", kind, in.Connector, strings.ToLower(string(in.Mode)),
 			c.now().UTC().Format("20060102T150405Z"), suffix),
+		TaskQueue:                                queue,
 		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 
@@ -161,9 +162,9 @@ func (c *cli) start(ctx context.Context, t temporalClient, in workflows.ImportIn
 		TypedSearchAttributes: searchAttributes(in.Connector, in.Mode),
 	}, workflows.ImportWorkflow, in)
 	if err != nil {
-		return runRef{}, fmt.Errorf("start the import of %s on task queue %q: %w", in.Connector, c.taskQueue(), err)
+		return runRef{}, fmt.Errorf("start the import of %s on task queue %q: %w", in.Connector, queue, err)
 	}
-	return runRef{runID: run.GetRunID(), workflowID: run.GetID(), connector: in.Connector, mode: string(in.Mode), dryRun: in.DryRun}, nil
+	return runRef{runID: run.GetRunID(), workflowID: run.GetID(), queue: queue, connector: in.Connector, mode: string(in.Mode), dryRun: in.DryRun}, nil
 }
 
 // searchAttributes are those of an import or a hold that begins.
@@ -174,10 +175,9 @@ func searchAttributes(connector string, mode workflows.Mode) temporal.SearchAttr
 		workflows.OutcomeAttribute.ValueSet(workflows.Running))
 }
 
-// execute starts a workflow on the worker's task queue, without the search attributes
-// where the server does not know them.
+// execute starts a workflow, without the search attributes where the server does not know
+// them.
 func (c *cli) execute(ctx context.Context, t temporalClient, o client.StartWorkflowOptions, workflow, in any) (client.WorkflowRun, error) {
-	o.TaskQueue = c.taskQueue()
 	run, err := t.ExecuteWorkflow(ctx, o, workflow, in)
 	if !attributesRefused(err) {
 		return run, err
@@ -222,6 +222,7 @@ type runRef struct {
 	runID      string // the first Temporal run id, which stays through continue-as-new
 	workflowID string
 	namespace  string // empty: the environment's
+	queue      string // empty: the environment's
 	connector  string
 	mode       string
 	startedAt  time.Time

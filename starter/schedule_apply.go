@@ -47,11 +47,14 @@ Ticks are spread by a tenth of --every, at most 30 seconds. A paused schedule st
 		Args:              oneArg("NAME", ""),
 		ValidArgsFunction: c.completeConnector,
 		RunE: c.action(func(ctx context.Context, args []string) error {
-			plan, err := newSchedulePlan(args[0], c.taskQueue(), cadence)
+			plan, err := newSchedulePlan(args[0], "", cadence)
 			if err != nil {
 				return err
 			}
-			return c.withKnownConnector(ctx, args[0], func(t temporalClient) error { return c.applySchedule(ctx, t, plan, out.value) })
+			return c.withConnector(ctx, args[0], func(conn *mesh.Connector, t temporalClient) error {
+				plan.taskQueue = c.queueOf(conn)
+				return c.applySchedule(ctx, t, plan, out.value)
+			})
 		}),
 	}
 	cmd.Flags().StringVar(&cadence.Every, "every", "", "the time between two imports, such as 15m")
@@ -63,14 +66,20 @@ Ticks are spread by a tenth of --every, at most 30 seconds. A paused schedule st
 
 // withKnownConnector runs f with Temporal, once the mesh knows the connector.
 func (c *cli) withKnownConnector(ctx context.Context, name string, f func(temporalClient) error) error {
-	err := c.withStore(ctx, func(store mesh.Store) error {
-		_, err := knownConnector(ctx, store, name)
+	return c.withConnector(ctx, name, func(_ *mesh.Connector, t temporalClient) error { return f(t) })
+}
+
+// withConnector is withKnownConnector for those who need its definition.
+func (c *cli) withConnector(ctx context.Context, name string, f func(*mesh.Connector, temporalClient) error) error {
+	var conn *mesh.Connector
+	err := c.withStore(ctx, func(store mesh.Store) (err error) {
+		conn, err = knownConnector(ctx, store, name)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return c.withTemporal(ctx, "", f)
+	return c.withTemporal(ctx, "", func(t temporalClient) error { return f(conn, t) })
 }
 
 // applied is what `schedule apply -o json` prints.
@@ -91,12 +100,7 @@ type change struct {
 }
 
 func (c *cli) applySchedule(ctx context.Context, t temporalClient, plan schedulePlan, f format) error {
-	a, err := c.applyPlan(ctx, t, plan, true)
-	if refused := err; attributesRefused(refused) {
-		if a, err = c.applyPlan(ctx, t, plan, false); err == nil {
-			c.noteMissingAttributes(refused, "the scheduled runs go without them")
-		}
-	}
+	a, err := c.makeSchedule(ctx, t, plan)
 	if err != nil {
 		return scheduleError("apply", plan.connector, err)
 	}
@@ -115,6 +119,18 @@ func (c *cli) applySchedule(ctx context.Context, t temporalClient, plan schedule
 		}
 	}
 	return nil
+}
+
+// makeSchedule is applyPlan, without the search attributes where the server does not know
+// them.
+func (c *cli) makeSchedule(ctx context.Context, t temporalClient, plan schedulePlan) (applied, error) {
+	a, err := c.applyPlan(ctx, t, plan, true)
+	if refused := err; attributesRefused(refused) {
+		if a, err = c.applyPlan(ctx, t, plan, false); err == nil {
+			c.noteMissingAttributes(refused, "the scheduled runs go without them")
+		}
+	}
+	return a, err
 }
 
 // applyPlan creates the schedule, or changes what differs.

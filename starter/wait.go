@@ -131,8 +131,9 @@ func (f *follower) silent(err error) string {
 	if _, ok := errors.AsType[*serviceerror.Unavailable](err); ok {
 		return fmt.Sprintf("Temporal does not answer (%v); still trying.", err)
 	}
-	return fmt.Sprintf("No worker answers on task queue %q for %s: is one running? "+startAWorker+
-		" The run waits for it.", f.c.taskQueue(), silenceLimit)
+	queue := cmp.Or(f.ref.queue, f.c.taskQueue())
+	return fmt.Sprintf("No worker answers on task queue %q for %s: is one running? %s The run waits for it.",
+		queue, silenceLimit, f.c.startAWorker(queue))
 }
 
 // answer is what one progress query gave.

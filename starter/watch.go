@@ -49,6 +49,9 @@ func (c *cli) watch(ctx context.Context, store mesh.Store, arg string, quiet boo
 	if run != nil {
 		ref = refOf(run)
 		ref.dryRun = dryRun
+		if ref.queue, err = c.queueFor(ctx, store, run.Connector); err != nil {
+			return err
+		}
 		if o.expected, err = liveCounts(ctx, store, run.Connector); err != nil {
 			return err
 		}
