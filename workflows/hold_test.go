@@ -24,6 +24,7 @@ type fakeHold struct {
 	decided  []string // "approve run-1 by ann"
 	imports  int
 	failures int                                                     // how many imports of an approval fail
+	onRead   func(activities.HoldInfo)                               // called by ReadHold
 	expire   func(context.Context, activities.DecideHoldInput) error // instead of the usual one
 	approve  func(context.Context, activities.DecideHoldInput) error // likewise
 }
@@ -63,6 +64,9 @@ func (f *fakeHold) env() *testsuite.TestWorkflowEnvironment {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		info := f.info
+		if f.onRead != nil {
+			f.onRead(info)
+		}
 		return &info, nil
 	})
 	if f.approve == nil {

@@ -23,6 +23,8 @@ import (
 // makes of them. Its fields are read and written under mu.
 type fakeOrg struct {
 	mu          sync.Mutex
+	elsewhere   string                // BeginRun answers that the connector is imported on this queue
+	runID       string                // of the last BeginRun
 	skipped     *activities.RunResult // BeginRun answers that the run gave way
 	result      *activities.RunResult // CommitRun answers; nil: a completed run
 	heldFor     int                   // BeginRun answers that often that another run holds the connector
@@ -78,6 +80,11 @@ func (f *fakeOrg) env(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	env.OnActivity(a.BeginRun, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.BeginInput) (*activities.BeginResult, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		f.runID = in.RunID
+		if f.elsewhere != "" {
+			f.begins++
+			return &activities.BeginResult{TaskQueue: f.elsewhere}, nil
+		}
 		if f.begins++; f.begins <= f.heldFor {
 			return &activities.BeginResult{HeldBy: "other-run"}, nil
 		}
