@@ -10,6 +10,17 @@ const windowMargin = time.Second
 // minute long, so it tells two of them apart with ease.
 const sameWindow = 5 * time.Second
 
+// freshFor is how long what an answer said is believed by a worker that has nothing on its
+// way: meanwhile others may have used the bucket.
+const freshFor = 100 * time.Millisecond
+
+// shares is the number of parts that what is left of a window is divided into: a worker
+// has no more than one part on its way, and one call at least. What several workers have
+// on their way, and have sent since the answer that one of them goes by, is then less than
+// what is left, as long as there are not many of them and they wait about equally long for
+// their answers; the reserve covers the rest (docs/adr/0014).
+const shares = 8
+
 // bucket is what is known of one rate-limit bucket. Okta counts a call when it arrives
 // and says in the answer what remained, so the truth is Remaining of the newest answer
 // less what is on its way: at worst all of the calls in flight.
@@ -21,8 +32,10 @@ type bucket struct {
 	// taken is the newest call when rate's window began to be known: a call sent later
 	// knows better than it.
 	taken   uint64
-	pending int  // sent and not yet answered
-	asked   bool // some call was answered
+	pending int       // sent and not yet answered
+	asked   bool      // some call was answered
+	asker   uint64    // the pending call that was sent to learn what others have left; 0: none
+	heard   time.Time // when the newest answer arrived, on the org's clock
 	// lost counts the calls that ended without telling Remaining, such as time-outs; told
 	// of them were sent and given up before a call that was answered, whose Remaining
 	// contains them.
@@ -38,31 +51,62 @@ const (
 	refuse         // not before the next window
 )
 
-// ask says what may be done with a call now, on the org's clock, when percent of the
-// window are left to others.
-func (b *bucket) ask(now time.Time, percent int) verdict {
+// ask says what may be done, at now on the org's clock, with a call that was held for
+// waited, when percent of the window are left to others; a call that is to be held is so
+// for atMost in all.
+//
+// What other workers have on their way to the bucket is not known. Two rules leave room
+// for it: who has not heard of the bucket for a while lets one call ask, and nobody has
+// more calls on their way than a share of what is left.
+func (b *bucket) ask(now time.Time, percent int, waited time.Duration) (v verdict, atMost time.Duration) {
 	if !b.rate.Known {
 		// One call asks what the bucket holds. Where answers do not say, calls flow.
-		if b.asked || b.pending == 0 {
-			return send
+		if b.asked || b.pending == 0 || waited >= maxAskHold {
+			return send, 0
 		}
-		return hold
+		return hold, maxAskHold
 	}
-	remaining := b.rate.Remaining
-	if b.over(now) {
+	remaining, over := b.rate.Remaining, b.over(now)
+	if over {
 		if b.pending == 0 {
-			return send // whatever was lost: somebody must ask
+			return send, 0 // whatever was lost: somebody must ask
 		}
 		remaining = b.rate.Limit
 	}
 	left := remaining - reserve(b.rate.Limit, percent)
 	switch {
-	case left > b.pending+b.lost-b.told:
-		return send
-	case left > 0 && b.pending > 0:
-		return hold
+	case left <= b.pending+b.lost-b.told && (left <= 0 || b.pending == 0 || waited >= maxHold):
+		return refuse, 0
+	case left <= b.pending+b.lost-b.told:
+		return hold, maxHold
+	case b.pending == 0 || over && b.asker == 0:
+		return send, 0
+	case b.asker > 0 && waited < maxSlotHold:
+		return hold, maxSlotHold
+	case b.pending < left/shares:
+		return send, 0
+	case waited >= maxSlotHold:
+		return refuse, 0
 	default:
-		return refuse
+		return hold, maxSlotHold
+	}
+}
+
+// sent notes that the call seq was sent at now, on the org's clock.
+func (b *bucket) sent(seq uint64, now time.Time) {
+	idle := b.pending == 0 && now.Sub(b.heard) > freshFor
+	if b.rate.Known && b.asker == 0 && (idle || b.over(now)) {
+		b.asker = seq
+	}
+	b.pending++
+}
+
+// ended notes that the call seq has ended. An answer, or that there will be none, is what
+// those who wait for the asking call wait for; that of a call before it tells nothing.
+func (b *bucket) ended(seq uint64) {
+	b.pending--
+	if seq >= b.asker {
+		b.asker = 0
 	}
 }
 

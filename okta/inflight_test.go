@@ -29,7 +29,7 @@ func (l *limiter) requireCap(most int) {
 func TestInFlightCap(t *testing.T) {
 	t.Parallel()
 	l := newLimiter(t)
-	l.answer(l.send(), left(600, 600, time.Hour))
+	l.answer(l.send(), left(6000, 6000, time.Hour))
 	var calls []*ticket
 	for range 10 {
 		calls = append(calls, l.send())
@@ -42,7 +42,7 @@ func TestInFlightCap(t *testing.T) {
 	l.send()
 	l.held() // 5 in flight
 	last := calls[0]
-	l.answer(last, left(600, 590, time.Hour))
+	l.answer(last, left(6000, 5990, time.Hour))
 	again := l.send()
 	l.local.Add(9 * time.Second)
 	l.tooMany(again)

@@ -136,15 +136,7 @@ func (l *Limits) try(key bucketKey, percent int, waited time.Duration) (*ticket,
 	b := l.bucket(key)
 	local := l.localNow()
 	now := l.clock.at(local)
-	v, patience := b.ask(now, percent), maxHold
-	switch {
-	case v == hold && !b.rate.Known:
-		if patience = maxAskHold; waited >= patience {
-			v = send
-		}
-	case v == hold && waited >= patience:
-		v = refuse
-	}
+	v, patience := b.ask(now, percent, waited)
 	switch {
 	case v == refuse:
 		return nil, &denial{wait: b.wait(now), rate: b.rate, reserve: reserve(b.rate.Limit, percent)}, held{}
@@ -157,7 +149,7 @@ func (l *Limits) try(key bucketKey, percent int, waited time.Duration) (*ticket,
 	}
 	l.seq++
 	l.slots.inFlight++
-	b.pending++
+	b.sent(l.seq, now)
 	return &ticket{limits: l, bucket: b, seq: l.seq, sent: local, at: now, lost: b.lost}, nil, held{}
 }
 
@@ -198,8 +190,8 @@ func (t *ticket) observe(status int, r Rate, date time.Time) {
 	defer l.tell()
 	local := l.localNow()
 	t.answered = true
-	t.bucket.pending--
-	t.bucket.asked = true
+	t.bucket.asked, t.bucket.heard = true, l.clock.at(local)
+	t.bucket.ended(t.seq)
 	if !r.Known || r.Limit == 0 {
 		// A concurrency 429 says limit 0: that is no state of the bucket.
 		l.clock.learn(date, time.Time{}, t.sent, local)
@@ -221,7 +213,7 @@ func (t *ticket) done() {
 	l.slots.inFlight--
 	if !t.answered {
 		t.answered = true
-		t.bucket.pending--
+		t.bucket.ended(t.seq)
 		t.bucket.lost++
 	}
 	l.tell()

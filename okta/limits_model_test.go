@@ -198,7 +198,7 @@ func (m *model) settled(t *rapid.T) {
 	if len(m.calls) > 0 || w == nil || w != m.told || w.others > w.told || w.lost > 0 || b.lost > b.told || !m.now.Before(w.end) {
 		return
 	}
-	v := b.ask(m.l.time(), m.percent)
+	v, _ := b.ask(m.l.time(), m.percent, 0)
 	if m.limit-w.used > m.reserve() {
 		require.Equal(t, send, v, "%d of %d left", m.limit-w.used, m.limit)
 	} else {

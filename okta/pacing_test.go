@@ -78,8 +78,13 @@ func (y *yard) nextWindow() time.Time {
 
 func (y *yard) client(limits *Limits, percent int) *Client {
 	y.t.Helper()
+	return y.clientOver(&http.Client{Transport: y}, limits, percent)
+}
+
+func (y *yard) clientOver(way *http.Client, limits *Limits, percent int) *Client {
+	y.t.Helper()
 	c, err := New(Options{
-		BaseURL: "https://contoso.okta.com", Credentials: APIToken(oktasim.DefaultToken), HTTPClient: &http.Client{Transport: y},
+		BaseURL: "https://contoso.okta.com", Credentials: APIToken(oktasim.DefaultToken), HTTPClient: way,
 		Limits: limits, RateLimitReserve: percent,
 	})
 	require.NoError(y.t, err)
