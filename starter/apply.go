@@ -37,7 +37,8 @@ func newConnectorApply(c *cli) *cobra.Command {
 The file is checked strictly: an unknown field, a wrong type or a value out of range
 is an error that names the field, and nothing is changed. What is left out has the
 runbook's default. A run that is under way stops when its definition changes. With another
-TaskQueue, the connector's schedule and its open hold move to that queue.
+TaskQueue, the connector's schedule and its open hold move to that queue, and a run under
+way on the old one is ended.
 
 Another OrgDomain is refused while the mesh holds live objects of the connector: the
 next run would delete all of them. --replace-org says that this is meant.`,

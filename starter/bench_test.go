@@ -51,6 +51,7 @@ type bench struct {
 	tty      fakeTerminal
 	now      time.Time
 	hold     *mesh.Hold      // of every connector
+	shared   bool            // the mesh stands for one that several machines share
 	backend  secrets.Backend // nil: the table
 	dialErr  error
 	payloads *codec.Codec
@@ -70,11 +71,22 @@ func (b *bench) url() string { return "sqlite://" + filepath.ToSlash(filepath.Jo
 
 func (b *bench) openStore(ctx context.Context) (mesh.Store, error) {
 	store, err := mesh.Open(ctx, b.url())
-	if err != nil || b.hold == nil {
-		return store, err
+	if err != nil {
+		return nil, err
+	}
+	if b.shared {
+		store = sharedMesh{store}
+	}
+	if b.hold == nil {
+		return store, nil
 	}
 	return holding{store, b.hold}, nil
 }
+
+// sharedMesh is a mesh that says it is no file.
+type sharedMesh struct{ mesh.Store }
+
+func (sharedMesh) Shared() bool { return true }
 
 // holding is a mesh with a hold.
 type holding struct {
@@ -257,13 +269,17 @@ type fakeTemporal struct {
 	child    func() (workflows.Progress, error) // of the workflow id "child"
 	queried  string                             // the workflow id of the last query
 	// end blocks until the workflow ends; nil: at once, Completed.
-	end       func(ctx context.Context) (*workflows.ImportResult, error)
-	describe  *workflow.WorkflowExecutionInfo // nil: running
-	cancelled []string
-	cancelErr error
-	listed    string // the query
-	found     string // the workflow id that ListWorkflow finds
-	closed    int
+	end      func(ctx context.Context) (*workflows.ImportResult, error)
+	describe *workflow.WorkflowExecutionInfo // nil: running
+
+	describeErr error
+	cancelled   []string
+	cancelErr   error
+	listed      string // the query
+	found       string // the workflow id that ListWorkflow finds
+	closed      int
+
+	queues map[string]string // of running workflows that are described, by id; "": not known
 
 	schedules  fakeSchedules
 	updated    []client.UpdateWorkflowOptions
@@ -302,12 +318,16 @@ func (f *fakeTemporal) GetWorkflow(_ context.Context, workflowID, runID string) 
 	return fakeRun{f, workflowID, runID}
 }
 
-func (f *fakeTemporal) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, workflowID, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	if f.describeErr != nil {
+		return nil, f.describeErr
+	}
 	info := f.describe
 	if info == nil {
-		info = &workflow.WorkflowExecutionInfo{Status: enums.WORKFLOW_EXECUTION_STATUS_RUNNING}
+		info = &workflow.WorkflowExecutionInfo{Status: enums.WORKFLOW_EXECUTION_STATUS_RUNNING, FirstRunId: someRun}
 	}
-	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info}, nil
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info,
+		ExecutionConfig: &workflow.WorkflowExecutionConfig{TaskQueue: &taskqueue.TaskQueue{Name: f.queues[workflowID]}}}, nil
 }
 
 func (f *fakeTemporal) CancelWorkflow(_ context.Context, workflowID, _ string) error {
