@@ -30,9 +30,8 @@ type remote struct {
 	relay []string     // what the relay's worker has in its environment
 }
 
-// newRemote has the central worker and the commands on the world's queue, and the connector
-// on queue.
-func newRemote(t *testing.T, queue string) *remote {
+// newRemote has the central worker and the commands on the world's queue.
+func newRemote(t *testing.T) *remote {
 	t.Helper()
 	w := newWorldOn(t, pgtest.URL(t), oktasim.Config{Org: generated(t, 120, 5)}, nil)
 	w.vars = []string{"IDENTITYMESH_SECRETS=env"}
@@ -50,7 +49,6 @@ func newRemote(t *testing.T, queue string) *remote {
 	r.relay = []string{"IDENTITYMESH_CA_FILE=" + ca, "IDENTITYMESH_SECRET_OKTA__CONTOSO__APITOKEN=oktasim-token"}
 	w.addr = strings.TrimPrefix(server.URL, "https://")
 	w.cfg = map[string]any{"InsecureLoopback": false, "MaxDeletes": 0}
-	r.define(map[string]any{"TaskQueue": queue})
 	return r
 }
 
@@ -76,7 +74,7 @@ func queueOf(w *world, workflowID string) string {
 // schedule and a hold, to which nobody answers at the old place any more.
 func TestRelayAgent(t *testing.T) {
 	t.Parallel()
-	r := newRemote(t, "")
+	r := newRemote(t)
 	relay, second := r.queue+"-relay", r.queue+"-relay-2"
 	r.define(map[string]any{"TaskQueue": relay})
 	_, base := r.watched()
@@ -111,14 +109,24 @@ func TestRelayAgent(t *testing.T) {
 
 	// The agent is taken away, and another one takes over.
 	require.NoError(t, agent.Stop())
+	r.ok(r.starter("", "schedule", "trigger", r.name))
+	waitFor(r.world, "a tick waits for the agent", func() bool { return len(r.schedule().Running) == 1 })
 	res = r.starter(definitionOf(r, second), "connector", "apply", "-f", "-")
 	r.ok(res)
 	require.Contains(t, res.Stderr, "starts its imports on task queue \""+second+"\" now; until now it did on \""+relay+"\"")
+	require.Contains(t, res.Stderr, "which was under way on task queue \""+relay+"\", is ended")
 	require.Contains(t, res.Stderr, "wait on task queue \""+second+"\" now")
 	d, err = r.client().ScheduleClient().GetHandle(t.Context(), "import-"+r.name).Describe(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, second, d.Schedule.Action.(*client.ScheduleWorkflowAction).TaskQueue)
 	r.agent(second)
+	before := len(r.runs())
+	waitFor(r.world, "the schedule is free", func() bool { return len(r.schedule().Running) == 0 })
+	r.ok(r.starter("", "schedule", "trigger", r.name))
+	waitFor(r.world, "the next tick runs", func() bool {
+		runs := r.runs()
+		return len(runs) > before && runs[before].Outcome == mesh.Completed
+	})
 	decoded, r2 := r.rowOf(r.starter("", "approve", holding.RunID, "--yes", "--wait", "-o", "json"))
 	require.Equal(t, "Completed", decoded.Outcome, "%+v %s", decoded, r2.Stderr)
 	require.Equal(t, 1, decoded.Counts["User"].Deleted)
