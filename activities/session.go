@@ -109,7 +109,10 @@ func (a *Activities) usable(row *mesh.Connector) (*connector.Definition, error) 
 	if err != nil {
 		return nil, err
 	}
-	return def, def.CheckMesh(a.store.Shared())
+	if err := def.CheckMesh(a.store.Shared()); err != nil {
+		return nil, err
+	}
+	return def, nil
 }
 
 // credentials resolves the definition's secret reference, anew for each activity: a

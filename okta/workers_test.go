@@ -41,8 +41,8 @@ func (y *yard) share(load [][]int, low, high, between time.Duration) {
 	const minutes = 5 * time.Minute
 	var wg sync.WaitGroup
 	for i, connectors := range load {
-		limits := NewLimits()                                                                                              // of one process
-		way := &http.Client{Transport: &network{next: y, low: low, high: high, rand: rand.New(rand.NewPCG(uint64(i), 1))}} //nolint:gosec // weather
+		limits := NewLimits() // of one process
+		way := &http.Client{Transport: &network{next: y, low: low, high: high, rand: rand.New(rand.NewPCG(uint64(i), 1))}}
 		for _, callers := range connectors {
 			client := y.clientOver(way, limits, 10)
 			wg.Go(func() {

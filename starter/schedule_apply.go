@@ -64,12 +64,7 @@ Ticks are spread by a tenth of --every, at most 30 seconds. A paused schedule st
 	return cmd
 }
 
-// withKnownConnector runs f with Temporal, once the mesh knows the connector.
-func (c *cli) withKnownConnector(ctx context.Context, name string, f func(temporalClient) error) error {
-	return c.withConnector(ctx, name, func(_ *mesh.Connector, t temporalClient) error { return f(t) })
-}
-
-// withConnector is withKnownConnector for those who need its definition.
+// withConnector runs f with Temporal, once the mesh knows the connector.
 func (c *cli) withConnector(ctx context.Context, name string, f func(*mesh.Connector, temporalClient) error) error {
 	var conn *mesh.Connector
 	err := c.withStore(ctx, func(store mesh.Store) (err error) {
