@@ -18,7 +18,7 @@ const inFlight = 10
 
 // TestKilledWorkerLosesNothing kills -9 the worker several times in the middle of an
 // import. Mesh and feed must be those of an undisturbed run, and no more than one
-// page per call in flight may be read again.
+// page per call in flight, two of a walk, may be read again.
 func TestKilledWorkerLosesNothing(t *testing.T) {
 	t.Parallel()
 	onEachDatabase(t, testKilledWorkerLosesNothing)
