@@ -89,7 +89,7 @@ func TestThreeWorkersTwoConnectors(t *testing.T) {
 	runs := []string{one.start(), other.start()}
 	reached := func(calls int) {
 		one.Helper()
-		one.waitFor(3*time.Minute, fmt.Sprintf("%d calls", calls), func() bool { return one.sim.Stats().Total >= calls })
+		one.waitFor(5*time.Minute, fmt.Sprintf("%d calls", calls), func() bool { return one.sim.Stats().Total >= calls })
 	}
 
 	reached(120) // in the first window, with twenty calls in hand
@@ -107,7 +107,7 @@ func TestThreeWorkersTwoConnectors(t *testing.T) {
 
 	// The one that is ahead must not have left the other behind.
 	var share []int
-	one.waitFor(3*time.Minute, "the first of the runs ends", func() bool {
+	one.waitFor(5*time.Minute, "the first of the runs ends", func() bool {
 		for i, w := range pair {
 			run, err := w.store().Run(t.Context(), runs[i])
 			require.NoError(t, err)

@@ -38,7 +38,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 // its connectors; it knows of the others through what Okta answers alone. between is the
 // pause after each minute's first second of work of the last worker; 0: it works on.
 func (y *yard) share(load [][]int, low, high, between time.Duration) {
-	const minutes = 5 * time.Minute
+	const minutes = 200 * time.Second
 	var wg sync.WaitGroup
 	for i, connectors := range load {
 		limits := NewLimits() // of one process
@@ -90,7 +90,7 @@ func TestSeveralWorkers(t *testing.T) {
 						if way == "far" { // few calls at one time cannot use it up
 							use = min(use, 100)
 						}
-						y.requireWindows(4, use, rate, 5*time.Second)
+						y.requireWindows(3, use, rate, 5*time.Second)
 					})
 				})
 			}
