@@ -52,6 +52,12 @@ func Start(ctx context.Context, settings ...string) (*Server, error) {
 		}
 		return &Server{url: u}, nil
 	}
+	return StartOwn(ctx, settings...)
+}
+
+// StartOwn starts a server even where the environment names one: for what changes roles,
+// databases or settings that are the whole server's.
+func StartOwn(ctx context.Context, settings ...string) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -178,6 +184,15 @@ func (s *Server) tail() string {
 	text, _ := io.ReadAll(io.LimitReader(f, 1<<20))
 	return string(text[max(0, len(text)-2000):])
 }
+
+// Bin is the folder of the binaries of a server of ours: psql, pg_dump and the like.
+func (s *Server) Bin() string { return s.bin }
+
+// Dir is the folder of the socket of a server of ours, which PGHOST names.
+func (s *Server) Dir() string { return s.dir }
+
+// Superuser is the role that a server of ours has from the start; it needs no password.
+func (s *Server) Superuser() string { return superuser }
 
 // Own says that the server is ours, so that it can be halted.
 func (s *Server) Own() bool { return s.dir != "" }
