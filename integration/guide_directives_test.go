@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -10,9 +11,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/identitymesh/okta-connector/okta/oktasim"
 )
+
+// rateWindowLeft is what is left of Okta's minute when the guide meets a rate limit.
+const rateWindowLeft = 8 * time.Second
 
 // guideDirectives are what happens to the guide's reader: in Okta, mostly.
 var guideDirectives = map[string]func(g *guide, arg string) error{
@@ -48,15 +53,44 @@ var guideDirectives = map[string]func(g *guide, arg string) error{
 		})
 	},
 	"deactivate-users": func(g *guide, n string) error {
-		return g.each(n, func(_ int, id string) error { return g.org.SetStatus(id, oktasim.Deprovisioned) })
+		g.deactivated = nil
+		return g.each(n, func(_ int, id string) error {
+			g.deactivated = append(g.deactivated, id)
+			return g.org.SetStatus(id, oktasim.Deprovisioned)
+		})
+	},
+	// Somebody notices, and undoes it.
+	"reactivate-users": func(g *guide, _ string) error {
+		for _, id := range g.deactivated {
+			if err := g.org.SetStatus(id, oktasim.Active); err != nil {
+				return err
+			}
+		}
+		return nil
 	},
 	"hard-delete-users": func(g *guide, n string) error {
 		return g.each(n, func(_ int, id string) error { return g.org.DeleteUser(id) })
 	},
-	// Calls a minute and bucket; 0 is no limit.
+	// The service app, or the administrator, loses his role: every list is empty.
+	"role-lost": func(g *guide, _ string) error { return g.sim.SetFault(oktasim.Fault{Name: oktasim.FaultRoleLost}) },
+	"role-back": func(g *guide, _ string) error { g.sim.ClearFaults(); return nil },
+	// The database's server stops, and starts again.
+	"database-down": func(g *guide, _ string) error { return g.database.Halt(true) },
+	"database-up":   func(g *guide, _ string) error { return g.database.Launch(g.Context(), "fsync=off") },
+	// Calls a minute and bucket; 0 is no limit. The minute ends in some seconds, so that the
+	// test need not wait long.
 	"rate-limit": func(g *guide, n string) error {
 		rate, err := strconv.Atoi(n)
 		g.sim.SetLimits(rate, 0)
+		if rate == 0 {
+			return err
+		}
+		g.clock.Advance(time.Minute)
+		for _, bucket := range []string{"/api/v1/users", "/api/v1/groups"} {
+			_, serr := g.sim.Spend(bucket, 1)
+			err = errors.Join(err, serr)
+		}
+		g.clock.Advance(time.Minute - rateWindowLeft)
 		return err
 	},
 }

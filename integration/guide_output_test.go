@@ -19,6 +19,7 @@ var guideVolatile = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)? (ms|s|min|h|d|days|seconds|minutes)\b`), "<span>"},
 	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+(\.\d+)?(ms|s|m|h)\b`), "<span>"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:<port>"},
+	{regexp.MustCompile(`\bby [\w.-]+@[\w-]+`), "by <operator>"},
 	{regexp.MustCompile(`[ \t]+`), " "},
 }
 
@@ -37,25 +38,28 @@ func settled(s string) string {
 // matchOutput compares what a block printed with what the guide shows of it. There "…" is
 // anything within a line, and alone on a line any lines.
 func matchOutput(shown, printed string) error {
-	var want strings.Builder
-	want.WriteString("^")
+	want := "^"
+	got := settled(printed)
 	for line := range strings.Lines(settled(shown)) {
-		line = strings.TrimSuffix(line, "\n")
-		if line == "…" {
-			want.WriteString(`(?:[^\n]*\n)*?`)
-			continue
+		want += linePattern(strings.TrimSuffix(line, "\n"))
+		if !regexp.MustCompile(want).MatchString(got) {
+			return fmt.Errorf("the guide shows the line %q, and what came is\n%s", line, printed)
 		}
-		for i, part := range strings.Split(line, "…") {
-			if i > 0 {
-				want.WriteString(`[^\n]*?`)
-			}
-			want.WriteString(regexp.QuoteMeta(part))
-		}
-		want.WriteString(`\n`)
 	}
-	want.WriteString("$")
-	if regexp.MustCompile(want.String()).MatchString(settled(printed)) {
-		return nil
+	if !regexp.MustCompile(want + "$").MatchString(got) {
+		return fmt.Errorf("after what the guide shows, more came:\n%s", printed)
 	}
-	return fmt.Errorf("the guide shows\n%s\nand what came is\n%s", shown, printed)
+	return nil
+}
+
+// linePattern is a regular expression for a line that the guide shows.
+func linePattern(line string) string {
+	if line == "…" {
+		return `(?:[^\n]*\n)*?`
+	}
+	parts := strings.Split(line, "…")
+	for i := range parts {
+		parts[i] = regexp.QuoteMeta(parts[i])
+	}
+	return strings.Join(parts, `[^\n]*?`) + `\n`
 }
