@@ -19,6 +19,8 @@ var guideVolatile = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)? (ms|s|min|h|d|days|seconds|minutes)\b`), "<span>"},
 	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+(\.\d+)?(ms|s|m|h)\b`), "<span>"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:<port>"},
+	{regexp.MustCompile(`\b(key|use) \d{6,10}\b`), "$1 <key>"},
+	{regexp.MustCompile(`(?m)^\d{6,10} `), "<key> "},
 	{regexp.MustCompile(`\bby [\w.-]+@[\w-]+`), "by <operator>"},
 	{regexp.MustCompile(`[ \t]+`), " "},
 }
