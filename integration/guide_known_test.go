@@ -4,8 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // guideTools are the programs whose commands within a text are looked at. Ours are
@@ -18,7 +23,7 @@ var guideTools = map[string]bool{
 // known says that a span of code is no command, one that the guide has run, or one that our
 // programs know.
 func (g *guide) known(span string, ran map[string]bool) error {
-	words := strings.Fields(span)
+	words := wordsOf(span)
 	if len(words) < 2 {
 		return nil
 	}
@@ -27,7 +32,7 @@ func (g *guide) known(span string, ran map[string]bool) error {
 		return nil
 	}
 	for text := range ran {
-		if strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(words, " ")) {
+		if strings.Contains(strings.Join(wordsOf(text), " "), strings.Join(words, " ")) {
 			return nil
 		}
 	}
@@ -45,6 +50,11 @@ func (g *guide) known(span string, ran map[string]bool) error {
 		return fmt.Errorf("`%s`: %w", span, err)
 	}
 	return nil
+}
+
+// wordsOf are the words of a command; what is quoted is one.
+func wordsOf(text string) []string {
+	return strings.Fields(regexp.MustCompile(`"[^"\n]*"`).ReplaceAllString(text, `""`))
 }
 
 // guideUsage is the first line of a cobra command's usage.
@@ -84,7 +94,7 @@ func (g *guide) knownTo(words []string) error {
 		if !strings.HasPrefix(flag, "-") || flag == "-" {
 			continue
 		}
-		if !regexp.MustCompile(`(?m)^ +(-\w, )?` + regexp.QuoteMeta(flag) + `\b`).MatchString(help) {
+		if !regexp.MustCompile(`(?m)(^ +|, )` + regexp.QuoteMeta(flag) + `([ ,]|$)`).MatchString(help) {
 			return fmt.Errorf("%s knows no %s", strings.Join(path, " "), flag)
 		}
 	}
@@ -103,4 +113,58 @@ func (g *guide) helpOf(path []string) (string, error) {
 	}
 	g.help[key] = help
 	return help, nil
+}
+
+// TestDocumentedCommands looks at the commands of ours that the other documents name, in
+// their text and in their blocks: each must be one that its --help knows.
+func TestDocumentedCommands(t *testing.T) {
+	t.Parallel()
+	g := &guide{T: t, bin: temporal.Bin, help: map[string]string{}}
+	found := 0
+	for _, pattern := range []string{"../README.md", "../SECURITY.md", "../docs/*.md"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, command := range documented(string(source)) {
+				found++
+				assert.NoError(t, g.knownTo(command), "%s: %s", file, strings.Join(command, " "))
+			}
+		}
+	}
+	require.Greater(t, found, 50)
+}
+
+// ourCommand begins a command of ours, behind a prompt, a variable or a folder.
+var ourCommand = regexp.MustCompile(`^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:bin/)?((?:starter|worker|temporal-dev) .*)`)
+
+// documented are the words of the commands of ours in a document.
+func documented(source string) (commands [][]string) {
+	add := func(text string) {
+		if m := ourCommand.FindStringSubmatch(text); m != nil {
+			text, _, _ := strings.Cut(m[1], " #")
+			for _, end := range []string{" > ", " < ", " | ", " & ", " && "} {
+				text, _, _ = strings.Cut(text+" ", end)
+			}
+			commands = append(commands, wordsOf(text))
+		}
+	}
+	fenced := false
+	for line := range strings.Lines(source) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "```"):
+			fenced = !fenced
+		case fenced:
+			add(line)
+		default:
+			for i, span := range strings.Split(line, "`") {
+				if i%2 == 1 {
+					add(span)
+				}
+			}
+		}
+	}
+	return commands
 }

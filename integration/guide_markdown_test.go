@@ -76,12 +76,9 @@ func parseGuide(file string, source []byte) (*guidePage, error) {
 				if t, ok := c.(*ast.Text); ok {
 					offset = t.Segment.Start
 					b.Write(t.Segment.Value(source))
-					if t.SoftLineBreak() {
-						b.WriteByte(' ')
-					}
 				}
 			}
-			p.spans = append(p.spans, guideStep{where: where(offset), text: b.String()})
+			p.spans = append(p.spans, guideStep{where: where(offset), text: strings.Join(strings.Fields(b.String()), " ")})
 		}
 		return ast.WalkContinue, nil
 	})

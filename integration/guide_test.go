@@ -55,11 +55,12 @@ func TestGuide(t *testing.T) {
 				require.NoError(t, g.direct(step.text), step.where)
 				continue
 			}
+			began := time.Now()
 			printed, err := g.shell.run(t.Context(), step)
 			printed = strings.NewReplacer(g.home, guideHome, g.database.Dir(), guideDatabase).Replace(printed)
 			require.NoError(t, err, "%s:\n%s%s%s", step.where, step.text, printed, g.logs())
 			if testing.Verbose() {
-				t.Logf("%s\n%s%s", step.where, step.text, printed)
+				t.Logf("%s, %s\n%s%s", step.where, time.Since(began).Round(time.Millisecond), step.text, printed)
 			}
 			if step.shown {
 				assert.NoError(t, matchOutput(step.output, printed), "%s:\n%s", step.where, step.text)
@@ -92,7 +93,7 @@ type guide struct {
 
 func newGuide(t *testing.T) *guide {
 	t.Helper()
-	for _, tool := range []string{"bash", "curl"} {
+	for _, tool := range []string{"bash", "curl", "jq"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			guideNeeds(t, err)
 		}
