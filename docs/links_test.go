@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,6 +19,9 @@ import (
 	"github.com/yuin/goldmark/text"
 )
 
+// project is the folder that the documents' links are in.
+var project = os.DirFS("..")
+
 // page is a Markdown document: where it leads, and what can be led to.
 type page struct {
 	links   []string
@@ -29,25 +32,24 @@ type page struct {
 // into it: the file must be there, and the heading.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	root := ".."
 	pages := map[string]*page{} // by path
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(project, ".", func(file string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin"):
-			return filepath.SkipDir
-		case d.IsDir() || filepath.Ext(path) != ".md":
+		case d.IsDir() && file != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin"):
+			return fs.SkipDir
+		case d.IsDir() || path.Ext(file) != ".md":
 			return nil
 		}
-		source, err := os.ReadFile(path)
+		source, err := fs.ReadFile(project, file)
 		if err == nil {
-			pages[path] = read(source)
+			pages[file] = read(source)
 		}
 		return err
 	})
 	require.NoError(t, err)
-	require.NotEmpty(t, pages["../docs/guide.md"].links)
+	require.NotEmpty(t, pages["docs/guide.md"].links)
 	var wrong []string
 	for from, p := range pages {
 		for _, link := range p.links {
@@ -56,14 +58,14 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	}
-	rules, err := os.ReadFile("../deploy/prometheus/rules.yml")
+	rules, err := fs.ReadFile(project, "deploy/prometheus/rules.yml")
 	require.NoError(t, err)
 	alerts := regexp.MustCompile(`(?s)- alert: (\w+).*?runbook: (\S+)`).FindAllStringSubmatch(string(rules), -1)
 	require.Len(t, alerts, strings.Count(string(rules), "- alert: "))
-	guide, err := os.ReadFile("guide/alerts.md")
+	guide, err := fs.ReadFile(project, "docs/guide/alerts.md")
 	require.NoError(t, err)
 	for _, a := range alerts {
-		if err := follow(pages, "../rules.yml", a[2]); err != nil {
+		if err := follow(pages, "rules.yml", a[2]); err != nil {
 			wrong = append(wrong, fmt.Sprintf("rules.yml: %s: %v", a[2], err))
 		}
 		_, section, _ := strings.Cut(a[2], "#")
@@ -92,9 +94,9 @@ func follow(pages map[string]*page, from, link string) error {
 	}
 	to := from
 	if u.Path != "" {
-		to = filepath.Join(filepath.Dir(from), u.Path)
+		to = path.Join(path.Dir(from), u.Path)
 	}
-	if _, err := os.Stat(to); err != nil {
+	if _, err := fs.Stat(project, to); err != nil {
 		return err
 	}
 	p := pages[to]
@@ -164,7 +166,7 @@ func anchor(heading string) string {
 // TestFollow finds what it is for.
 func TestFollow(t *testing.T) {
 	t.Parallel()
-	const self = "../docs/links_test.go"
+	const self = "docs/links_test.go"
 	pages := map[string]*page{self: read([]byte("# One `two`: three, 4\n\n## Again\n\n## Again\n\n[a](#again-1) ![b](gone.png)\n"))}
 	require.Equal(t, []string{"#again-1", "gone.png"}, pages[self].links)
 	for link, want := range map[string]string{

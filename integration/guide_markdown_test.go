@@ -153,7 +153,7 @@ func guidePages(root string) ([]*guidePage, error) {
 			return nil, err
 		}
 	}
-	all, err := filepath.Glob(filepath.Join(root, "docs/guide/*.md"))
+	all, err := filepath.Glob(filepath.Join(root, "docs", "guide", "*.md"))
 	if err != nil {
 		return nil, err
 	}

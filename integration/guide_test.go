@@ -158,7 +158,7 @@ func (g *guide) source() (temporalAddr string) {
 		"temporal-dev": fmt.Sprintf("--port %d --ui-port %d", ports[1], ports[2]),
 	} {
 		script := fmt.Sprintf("#!/bin/sh\nexec %s %s \"$@\"\n", filepath.Join(g.bin, name), flags)
-		require.NoError(g, os.WriteFile(filepath.Join(src, "bin", name), []byte(script), 0o700)) //nolint:gosec // a program
+		require.NoError(g, os.WriteFile(filepath.Join(src, "bin", name), []byte(script), 0o700))
 	}
 	rc := fmt.Sprintf("connect-to = \"127.0.0.1:9464:127.0.0.1:%d\"\n", ports[0])
 	require.NoError(g, os.WriteFile(filepath.Join(g.home, ".curlrc"), []byte(rc), 0o600))
@@ -167,14 +167,17 @@ func (g *guide) source() (temporalAddr string) {
 
 // freePorts are ports of loopback that nobody listens on now.
 func freePorts(t require.TestingT, n int) []int {
-	ports := make([]int, n)
-	for i := range ports {
+	var ports []int
+	var open []net.Listener
+	for range n { // all at one time, so that they are different
 		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 		require.NoError(t, err)
-		defer l.Close() //nolint:errcheck // nobody used it
 		addr, ok := l.Addr().(*net.TCPAddr)
 		require.True(t, ok)
-		ports[i] = addr.Port
+		ports, open = append(ports, addr.Port), append(open, l)
+	}
+	for _, l := range open {
+		require.NoError(t, l.Close())
 	}
 	return ports
 }
@@ -248,7 +251,7 @@ func (g *guide) logs() string {
 
 // command runs a program of ours to its end, for its help.
 func (g *guide) command(ctx context.Context, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(g.bin, name), args...) //nolint:gosec // our own binary
+	cmd := exec.CommandContext(ctx, filepath.Join(g.bin, name), args...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
