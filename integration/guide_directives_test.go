@@ -17,7 +17,7 @@ import (
 )
 
 // rateWindowLeft is what is left of Okta's minute when the guide meets a rate limit.
-const rateWindowLeft = 8 * time.Second
+const rateWindowLeft = 15 * time.Second
 
 // guideDirectives are what happens to the guide's reader: in Okta, mostly.
 var guideDirectives = map[string]func(g *guide, arg string) error{

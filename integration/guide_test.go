@@ -113,7 +113,7 @@ func newGuide(t *testing.T) *guide {
 
 	g := &guide{T: t, home: t.TempDir(), database: server, bin: temporal.Bin, help: map[string]string{}}
 	// The ids of the org are always the same, so that the guide may show them.
-	g.org, err = oktasim.Generate(oktasim.Spec{Users: 400, Groups: 12, Seed: 7, Now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)})
+	g.org, err = oktasim.Generate(oktasim.Spec{Users: 400, Groups: 12, Seed: 7, Now: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)})
 	require.NoError(t, err)
 	g.sim = oktasim.New(oktasim.Config{Org: g.org, Clock: &g.clock})
 	proxy, authorities := g.serve()
