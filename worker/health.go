@@ -28,6 +28,8 @@ type health struct {
 	temporal func(context.Context) error // nil: it has not answered yet
 	polling  bool
 	draining bool
+
+	versioning string // the share of the work, where there are deployments
 }
 
 // setDatabase and setTemporal say how to ask whether they are reachable.
@@ -56,6 +58,15 @@ func (h *health) drain() {
 	h.draining = true
 }
 
+// setVersioning says which share of the work this worker gets; "" is all of it, as
+// without deployments. It is shown and does not make the worker unready: a new version
+// must be ready before somebody promotes it.
+func (h *health) setVersioning(state string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.versioning = state
+}
+
 // alive answers 200 as long as the process can answer: a restart mends neither a
 // database nor a Temporal that is away.
 func (h *health) alive(w http.ResponseWriter, _ *http.Request) {
@@ -77,9 +88,12 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 // check asks everything at the same time.
 func (h *health) check(ctx context.Context) (parts map[string]string, ok bool) {
 	h.mu.Lock()
-	database, temporal, polling, draining := h.database, h.temporal, h.polling, h.draining
+	database, temporal, polling, draining, versioning := h.database, h.temporal, h.polling, h.draining, h.versioning
 	h.mu.Unlock()
 	parts = map[string]string{"worker": "polling", "database": "reachable", "temporal": "reachable"}
+	if versioning != "" {
+		parts["versioning"] = versioning
+	}
 	ok = true
 	fail := func(part, why string) { parts[part], ok = why, false }
 	switch {

@@ -15,6 +15,7 @@ import (
 	"github.com/identitymesh/okta-connector/activities"
 	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/internal/codec"
+	"github.com/identitymesh/okta-connector/internal/deployment"
 	"github.com/identitymesh/okta-connector/internal/notify"
 )
 
@@ -53,6 +54,9 @@ type config struct {
 	turn        time.Duration
 	cpuProfile  string
 	notify      notify.Settings
+
+	deployment, buildID string
+	version             deployment.Version // what those two and the environment come to
 }
 
 func command() *cobra.Command {
@@ -68,7 +72,7 @@ from the last recorded page.
 
 It serves /metrics for Prometheus, /healthz (200: it lives) and /readyz (200: the
 database and Temporal are reachable and it polls; 503 while it starts or stops).
-
+` + versioningHelp + `
 Environment:
   IDENTITYMESH_DB          mesh database, sqlite:///path or postgres://… (default: the state folder)
   IDENTITYMESH_SECRETS     where secrets are kept: table (default), env, files, vault or azure;
@@ -89,10 +93,11 @@ Environment:
                            keys that encrypt what Temporal stores ("starter codec");
                            ` + codec.EnvKeys + ` is the file's text instead
   OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_…
-                           where traces are sent, as OpenTelemetry's own tools read it (default: nowhere)`,
+                           where traces are sent, as OpenTelemetry's own tools read it (default: nowhere)` + versioningEnvironment,
 		Example: `  worker
   worker --metrics-addr 127.0.0.1:9464 --log-format console
   worker healthcheck
+  worker --deployment identitymesh-okta     # then: starter deployment promote identitymesh-okta BUILD
   TEMPORAL_ADDRESS=temporal.internal:7233 IDENTITYMESH_DB=sqlite:///var/lib/identitymesh/mesh.db worker`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -111,5 +116,6 @@ Environment:
 	f.StringVar(&c.cpuProfile, "cpu-profile", "", "write a CPU profile to this `FILE`, for go tool pprof, when the worker stops")
 	f.StringVar(&c.notify.Command, "notify-command", "", "`PROGRAM` and arguments, run with a notice on standard input when a run failed, held deletes or recovered ($"+notify.EnvCommand+")")
 	f.StringVar(&c.notify.URL, "notify-url", "", "`URL` to which such a notice is posted, or a secret:// reference to it ($"+notify.EnvURL+")")
+	c.addVersioning(cmd)
 	return cmd
 }

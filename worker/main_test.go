@@ -31,6 +31,8 @@ func TestUsage(t *testing.T) {
 		{"version", []string{"--version"}, 0, "worker version", ""},
 		{"unknown flag", []string{"--nonsense"}, 2, "", "--help"},
 		{"argument", []string{"contoso"}, 2, "", "contoso"},
+		{"deployment", []string{"--deployment", "a.b"}, 2, "", "dot or a colon"},
+		{"build id alone", []string{"--build-id", "v1"}, 2, "", "--deployment"},
 		{"log level", []string{"--log-level", "loud"}, 1, "", "--log-level"},
 		{"log format", []string{"--log-format", "xml"}, 1, "", "--log-format"},
 	} {

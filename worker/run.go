@@ -72,6 +72,9 @@ func run(ctx context.Context, c config) error {
 		return err
 	}
 	defer temporal.Close()
+	if err := checkDeployments(ctx, temporal, c.version); err != nil {
+		return err
+	}
 
 	tracing, stopTracing, err := startTracing(ctx, logger)
 	if err != nil {
@@ -79,6 +82,7 @@ func run(ctx context.Context, c config) error {
 	}
 	defer stopTracing()
 	w := worker.New(temporal, app.TaskQueue(), worker.Options{
+		DeploymentOptions: deploymentOptions(c.version),
 		Interceptors:      tracing,
 		WorkerStopTimeout: c.stopTimeout,
 		// A cancel reaches an activity with its next heartbeat.
@@ -101,6 +105,7 @@ func run(ctx context.Context, c config) error {
 	}
 	h.started()
 	logger.Info("Worker is ready", zap.String("version", app.VersionString()), zap.String("taskQueue", app.TaskQueue()))
+	go watchShare(ctx, temporal, c.version, h, logger)
 	<-ctx.Done()
 	h.drain()
 	logger.Info("Worker is stopping: finishing the pages in hand", zap.Duration("atMost", c.stopTimeout))

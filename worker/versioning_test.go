@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/workflow"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/identitymesh/okta-connector/internal/deployment"
+)
+
+var (
+	unversioned = deployment.Version{}
+	v1          = deployment.Version{Name: "okta", BuildID: "v1"}
+	v2          = deployment.Version{Name: "okta", BuildID: "v2"}
+)
+
+func TestDeploymentOptions(t *testing.T) {
+	t.Parallel()
+	require.Zero(t, deploymentOptions(unversioned), "off by default")
+	o := deploymentOptions(v1)
+	require.True(t, o.UseVersioning)
+	require.Equal(t, "okta", o.Version.DeploymentName)
+	require.Equal(t, "v1", o.Version.BuildID)
+	require.Equal(t, workflow.VersioningBehaviorAutoUpgrade, o.DefaultVersioningBehavior)
+}
+
+// watched runs a watch in a bubble of synctest; ask is Temporal's answer.
+func watched(t *testing.T, own deployment.Version, ask func() (deployment.Queue, error)) (logs *observer.ObservedLogs, h *health) {
+	t.Helper()
+	core, logs := observer.New(zap.InfoLevel)
+	h = &health{}
+	w := &shareWatch{own: own, tell: h.setVersioning, logger: zap.New(core), ask: func(ctx context.Context) (deployment.Queue, error) {
+		if _, bounded := ctx.Deadline(); !bounded {
+			return deployment.Queue{}, errors.New("this question needs a time limit")
+		}
+		return ask()
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	go w.run(ctx)
+	t.Cleanup(cancel)
+	synctest.Wait()
+	return logs, h
+}
+
+func later(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// TestShareOfAVersion follows a new build from its start to its end.
+func TestShareOfAVersion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var q deployment.Queue
+		var err error
+		logs, h := watched(t, v1, func() (deployment.Queue, error) { return q, err })
+		newest := func(level zapcore.Level, message string, state string) {
+			t.Helper()
+			all := logs.TakeAll()
+			require.Len(t, all, 1)
+			require.Equal(t, level, all[0].Level)
+			require.Contains(t, all[0].Message, message)
+			parts, _ := h.check(t.Context())
+			require.Equal(t, state, parts["versioning"])
+		}
+		all := logs.All()
+		require.Len(t, all, 1)
+		require.Equal(t, "`starter deployment promote okta v1`", all[0].ContextMap()["remedy"])
+		require.Equal(t, "workers without a deployment", all[0].ContextMap()["current"])
+		newest(zap.WarnLevel, "gets no work", "build v1 of deployment okta: gets no work, it goes to workers without a deployment")
+		later(remindEvery / 2)
+		require.Zero(t, logs.Len(), "it is said once")
+		later(remindEvery / 2)
+		newest(zap.WarnLevel, "gets no work", "build v1 of deployment okta: gets no work, it goes to workers without a deployment")
+
+		q.Ramping, q.Percent = v1, 20
+		later(watchEvery)
+		newest(zap.InfoLevel, "gets work", "build v1 of deployment okta: gets the work of 20 % of the workflows")
+		q = deployment.Queue{Current: v1}
+		later(watchEvery)
+		newest(zap.InfoLevel, "gets work", "build v1 of deployment okta: gets the work")
+		err = serviceerror.NewUnavailable("away")
+		later(time.Hour)
+		require.Zero(t, logs.Len(), "an outage says nothing")
+		err = nil
+		q = deployment.Queue{Current: v2}
+		later(watchEvery)
+		newest(zap.InfoLevel, "no more new work", "build v1 of deployment okta: gets no work, it goes to build v2 of deployment okta")
+		later(time.Hour)
+		require.Zero(t, logs.Len(), "an old build does not complain")
+	})
+}
+
+// TestShareWithoutADeployment has a worker that is not versioned.
+func TestShareWithoutADeployment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var q deployment.Queue
+		logs, h := watched(t, unversioned, func() (deployment.Queue, error) { return q, nil })
+		later(time.Hour)
+		require.Zero(t, logs.Len(), "nothing is new where there are no deployments")
+		parts, _ := h.check(t.Context())
+		require.NotContains(t, parts, "versioning")
+		q.Current = v1
+		later(watchEvery)
+		require.Equal(t, 1, logs.FilterMessageSnippet("no more new work").Len())
+		q = deployment.Queue{}
+		later(watchEvery)
+		require.Equal(t, 1, logs.FilterMessageSnippet("gets work").Len())
+	})
+	synctest.Test(t, func(t *testing.T) {
+		logs, _ := watched(t, unversioned, func() (deployment.Queue, error) { return deployment.Queue{Current: v1}, nil })
+		all := logs.FilterMessageSnippet("gets no work").All()
+		require.Len(t, all, 1)
+		require.Equal(t, "start it with --deployment okta, or give the work to workers without a deployment: `starter deployment promote okta --unversioned`",
+			all[0].ContextMap()["remedy"])
+	})
+}
+
+func TestShareThatNobodyMayKnow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		logs, _ := watched(t, v1, func() (deployment.Queue, error) {
+			return deployment.Queue{}, serviceerror.NewPermissionDenied("not you", "")
+		})
+		later(time.Hour)
+		require.Equal(t, 1, logs.Len())
+		require.Contains(t, logs.All()[0].Message, "Not known")
+	})
+}
+
+// TestAVersionWithoutWorkIsReady: it has to be before somebody promotes it.
+func TestAVersionWithoutWorkIsReady(t *testing.T) {
+	t.Parallel()
+	h := &health{}
+	reachable := func(context.Context) error { return nil }
+	h.setDatabase(reachable)
+	h.setTemporal(reachable)
+	h.started()
+	h.setVersioning("build v1 of deployment okta: gets no work")
+	w := httptest.NewRecorder()
+	h.ready(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", http.NoBody))
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Contains(t, w.Body.String(), `"versioning":"build v1 of deployment okta: gets no work"`)
+}
