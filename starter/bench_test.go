@@ -289,6 +289,9 @@ type fakeTemporal struct {
 
 	idle       bool  // no worker polls
 	pollersErr error // of DescribeTaskQueue
+	// describeQueue answers DescribeTaskQueue in place of those two; nil: it does not.
+	describeQueue func(queue string, kind enums.TaskQueueType) *workflowservice.DescribeTaskQueueResponse
+	deployments   client.WorkerDeploymentClient
 
 	attributes    []string // that are registered
 	attributesErr error
@@ -372,9 +375,14 @@ func (f *fakeTemporal) ListWorkflow(_ context.Context, r *workflowservice.ListWo
 	return &workflowservice.ListWorkflowExecutionsResponse{Executions: found}, nil
 }
 
-func (f *fakeTemporal) DescribeTaskQueue(ctx context.Context, _ string, _ enums.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
+func (f *fakeTemporal) WorkerDeploymentClient() client.WorkerDeploymentClient { return f.deployments }
+
+func (f *fakeTemporal) DescribeTaskQueue(ctx context.Context, queue string, kind enums.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
 	if _, bounded := ctx.Deadline(); !bounded {
 		return nil, errors.New("this question needs a time limit")
+	}
+	if f.describeQueue != nil {
+		return f.describeQueue(queue, kind), nil
 	}
 	r := &workflowservice.DescribeTaskQueueResponse{}
 	if !f.idle {

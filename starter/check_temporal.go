@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/identitymesh/okta-connector/internal/deployment"
 	"github.com/identitymesh/okta-connector/preflight"
 	"github.com/identitymesh/okta-connector/workflows"
 )
@@ -68,8 +69,14 @@ func (c *cli) checkWorker(ctx context.Context, t temporalClient, queue string, s
 		if err != nil {
 			return err
 		}
-		if len(d.GetPollers()) == 0 {
+		q := deployment.Read(d)
+		if len(q.Pollers) == 0 {
 			idle = append(idle, kind.name)
+		}
+		if found, remedy := q.Problem(); found != "" {
+			s.Result, s.Found = preflight.Failed, fmt.Sprintf("workers poll task queue %q for %s and do not get its work: %s", queue, kind.name, found)
+			s.Advice = "a run would wait. " + remedy
+			return nil
 		}
 	}
 	if len(idle) > 0 {

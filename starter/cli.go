@@ -59,6 +59,7 @@ type temporalClient interface {
 	TerminateWorkflow(ctx context.Context, workflowID, runID, reason string, details ...any) error
 	UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error)
 	ScheduleClient() client.ScheduleClient
+	WorkerDeploymentClient() client.WorkerDeploymentClient
 	QueryWorkflow(ctx context.Context, workflowID, runID, queryType string, args ...any) (converter.EncodedValue, error)
 	DescribeTaskQueue(ctx context.Context, queue string, kind enums.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error)
 	ListWorkflow(ctx context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)

@@ -88,6 +88,7 @@ func newRoot(c *cli) *cobra.Command {
 		newFeedCommand(c),
 		newExportCommand(c),
 		newCodecCommand(c),
+		newDeploymentCommand(c),
 	)
 	return root
 }

@@ -130,13 +130,9 @@ const pollersTimeout = time.Second
 // noteMissingWorker warns that nobody will take up the run. The run has been started,
 // so that a question without an answer is no error.
 func (c *cli) noteMissingWorker(ctx context.Context, t temporalClient, queue string) {
-	ctx, cancel := context.WithTimeout(ctx, pollersTimeout)
-	defer cancel()
-	d, err := t.DescribeTaskQueue(ctx, queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
-	if err != nil || len(d.GetPollers()) > 0 {
-		return
+	if why := c.whyWaiting(ctx, t, queue); why != "" {
+		c.notef("warning: the run waits: %s", why)
 	}
-	c.notef("warning: no worker polls task queue %q, so the run waits. %s", queue, c.startAWorker(queue))
 }
 
 // start starts the workflow of an import on a task queue.

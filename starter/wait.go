@@ -111,7 +111,7 @@ func (f *follower) wait(ctx context.Context) (*workflows.ImportResult, error) {
 			silence.Reset(silenceLimit)
 			f.show(a.progress)
 		case <-silence.C: // says so once; the next answer arms it again
-			f.view.note(f.silent(lastErr))
+			f.view.note(f.silent(ctx, lastErr))
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -127,11 +127,14 @@ func (f *follower) show(p workflows.Progress) {
 }
 
 // silent explains why nobody answers.
-func (f *follower) silent(err error) string {
+func (f *follower) silent(ctx context.Context, err error) string {
 	if _, ok := errors.AsType[*serviceerror.Unavailable](err); ok {
 		return fmt.Sprintf("Temporal does not answer (%v); still trying.", err)
 	}
 	queue := cmp.Or(f.ref.queue, f.c.taskQueue())
+	if why := f.c.whyWaiting(ctx, f.t, queue); why != "" {
+		return "The run waits: " + why
+	}
 	return fmt.Sprintf("No worker answers on task queue %q for %s: is one running? %s The run waits for it.",
 		queue, silenceLimit, f.c.startAWorker(queue))
 }

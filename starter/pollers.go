@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	enums "go.temporal.io/api/enums/v1"
+
+	"github.com/identitymesh/okta-connector/internal/deployment"
+)
+
+// whyWaiting says why no worker takes up the work of a task queue, and what to do; "" when
+// one does, or when nobody knows. A worker that polls is not enough: work goes to the
+// current build of a deployment, and to nobody when that has no worker.
+func (c *cli) whyWaiting(ctx context.Context, t temporalClient, queue string) string {
+	ctx, cancel := context.WithTimeout(ctx, pollersTimeout)
+	defer cancel()
+	d, err := t.DescribeTaskQueue(ctx, queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil {
+		return ""
+	}
+	q := deployment.Read(d)
+	if len(q.Pollers) == 0 {
+		return c.nobodyPolls(q, queue)
+	}
+	if found, remedy := q.Problem(); found != "" {
+		return fmt.Sprintf("workers poll task queue %q and do not get its work: %s. To mend it: %s.", queue, found, remedy)
+	}
+	return ""
+}
+
+// nobodyPolls names the build that is awaited, where it is one.
+func (c *cli) nobodyPolls(q deployment.Queue, queue string) string {
+	if q.Current.IsZero() {
+		return fmt.Sprintf("no worker polls task queue %q. %s", queue, c.startAWorker(queue))
+	}
+	return fmt.Sprintf("no worker polls task queue %q, whose work goes to %s. Start one with 'worker --deployment %s --build-id %s', with the same environment as here, or another build, and promote that.",
+		queue, q.Current, q.Current.Name, q.Current.BuildID)
+}
