@@ -134,9 +134,9 @@ func newDeploymentShow(c *cli) *cobra.Command {
 poll, and which task queues.
 
 STATUS: current and ramping get work; inactive has never had any; draining and drained had
-it once. "draining" becomes "drained" some minutes after the last promotion: Temporal looks
-for workflows that are pinned to the build, and ours never are. A worker that has gone is
-counted for some minutes more, unless it was stopped with SIGTERM.`,
+it once. Draining becomes drained after some minutes: Temporal looks for workflows that
+are pinned to the build, and ours never are. A worker that was killed is counted for some
+minutes more.`,
 		Example: `  starter deployment show identitymesh-okta
   starter deployment show identitymesh-okta -o json | jq '.builds[] | select(.workers > 0)'`,
 		Args: oneArg("NAME", "the deployment's, as in 'starter deployment list'"),

@@ -73,7 +73,7 @@ func (s *deploymentState) addQueues(ctx context.Context, t temporalClient, h cli
 		return fmt.Errorf("look at build %s of worker deployment %s: %w", buildID, s.name, err)
 	}
 	for _, q := range d.Info.TaskQueuesInfos {
-		key := queueKey{q.Name, enums.TaskQueueType(q.Type)}
+		key := queueKey{q.Name, enums.TaskQueueType(q.Type)} // #nosec G115 -- a number of the enum
 		if _, known := s.queues[key]; known || key.kind != enums.TASK_QUEUE_TYPE_WORKFLOW && key.kind != enums.TASK_QUEUE_TYPE_ACTIVITY {
 			continue
 		}

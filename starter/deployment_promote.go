@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,9 +150,9 @@ func (c *cli) promote(ctx context.Context, t temporalClient, p *promotion) error
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case limited.Err() != nil && r.changed:
-		return fmt.Errorf("%s is %s, but after %s Temporal does not route all work so: %w; look again with `starter deployment show %s`", p.to, r.verb(), p.timeout, err, p.name)
+		return fmt.Errorf("deployment %s: %s %s, but after %s that does not count everywhere: %s; look again with `starter deployment show %s`", p.name, p.to, r.verb(), p.timeout, r.waiting, p.name)
 	case limited.Err() != nil:
-		return fmt.Errorf("%s was not %s within %s, nothing has changed: %w", p.to, r.verb(), p.timeout, err)
+		return fmt.Errorf("deployment %s: %s not %s within %s, nothing has changed: %s", p.name, p.to, r.verb(), p.timeout, r.waiting)
 	default:
 		return err
 	}
@@ -177,47 +178,45 @@ func (r *roller) verb() string {
 	return "ramped up"
 }
 
-// roll tries until it is done or ctx ends; then the error is what it waited for.
+// roll tries until it is done or ctx ends; then r.waiting is what it waited for.
 func (r *roller) roll(ctx context.Context) error {
-	for first := true; ; first = false {
-		wait, err := r.step(ctx, first)
-		if err == nil && wait == nil {
-			return nil
-		}
-		if err != nil && ctx.Err() == nil {
+	for {
+		wait, err := r.step(ctx)
+		switch {
+		case ctx.Err() != nil:
+			r.waiting = cmp.Or(r.waiting, "Temporal does not answer")
+			return ctx.Err()
+		case err != nil:
 			return err
-		}
-		if wait != nil && r.waiting != wait.Error() && ctx.Err() == nil {
-			r.waiting = wait.Error()
+		case wait == "":
+			return nil
+		case wait != r.waiting:
+			r.waiting = wait
 			r.c.notef("Waiting: %s", wait)
 		}
 		select {
 		case <-ctx.Done():
-			if r.waiting == "" {
-				return errors.New("Temporal does not answer")
-			}
-			return errors.New(r.waiting)
 		case <-time.After(promoteEvery):
 		}
 	}
 }
 
 // step looks at the deployment and does what is due. It returns what has to be waited
-// for, nil when all is done.
-func (r *roller) step(ctx context.Context, first bool) (wait, err error) {
+// for, "" when all is done.
+func (r *roller) step(ctx context.Context) (wait string, err error) {
 	s, err := lookAtDeployment(ctx, r.t, r.p.name, r.p.to)
 	if _, missing := errors.AsType[*serviceerror.NotFound](err); missing {
-		return fmt.Errorf("no worker has polled with `worker --deployment %s` yet", r.p.name), nil
+		return fmt.Sprintf("no worker has polled with `worker --deployment %s` yet", r.p.name), nil
 	}
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	r.state = s
-	if first {
+	if !r.changed {
 		r.previous = buildOf(s.info.RoutingConfig.CurrentVersion)
 	}
 	if !r.changed && !r.reached() {
-		if wait := r.absent(); wait != nil {
+		if wait := r.absent(); wait != "" {
 			return wait, nil
 		}
 		if err := r.change(ctx); err != nil {
@@ -225,19 +224,19 @@ func (r *roller) step(ctx context.Context, first bool) (wait, err error) {
 		}
 		r.changed = true
 		if r.state, err = lookAtDeployment(ctx, r.t, r.p.name, r.p.to); err != nil {
-			return nil, err
+			return "", err
 		}
 	}
 	if !r.reached() {
-		return errors.New("the change to arrive: somebody else may be changing the deployment, too"), nil
+		return "the change has not arrived; somebody else may be changing the deployment, too", nil
 	}
-	if wait := r.absent(); wait != nil { // also where nothing had to be changed
+	if wait := r.absent(); wait != "" { // also where nothing had to be changed
 		return wait, nil
 	}
 	if behind := r.state.behind(r.p.to); len(behind) > 0 {
-		return fmt.Errorf("Temporal routes the work of task queue %s as before", strings.Join(behind, ", ")), nil
+		return fmt.Sprintf("Temporal routes the work of task queue %s as before", strings.Join(behind, ", ")), nil
 	}
-	return nil, nil
+	return "", nil
 }
 
 // reached tells whether the deployment is as it shall be.
@@ -254,22 +253,26 @@ func (r *roller) reached() bool {
 	}
 }
 
-// absent says which workers have to come first, nil when they are all there.
-func (r *roller) absent() error {
+// absent says which workers have to come first, "" when they are all there.
+func (r *roller) absent() string {
 	if !r.p.all && r.p.percent == 0 {
-		return nil
+		return ""
 	}
 	if !r.p.to.IsZero() && !r.state.known(r.p.to.BuildID) {
-		return fmt.Errorf("no worker of %s has polled yet; known builds: %s", r.p.to, strings.Join(r.state.builds(), ", "))
+		return fmt.Sprintf("no worker of %s has polled yet; known builds: %s", r.p.to, strings.Join(r.state.builds(), ", "))
 	}
 	missing := r.state.missing(r.p.to)
 	if n, _ := r.state.workers(r.p.to); n > 0 && r.p.ignoreMissing {
-		return nil
+		return ""
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("no worker of %s polls %s", r.p.to, strings.Join(missing, ", "))
+		whose := "of " + r.p.to.String()
+		if r.p.to.IsZero() {
+			whose = "without a deployment"
+		}
+		return fmt.Sprintf("no worker %s polls %s", whose, strings.Join(missing, ", "))
 	}
-	return nil
+	return ""
 }
 
 // change tells Temporal.
@@ -303,22 +306,22 @@ func (r *roller) change(ctx context.Context) error {
 }
 
 // refusal tells refusals that pass from those that do not.
-func (r *roller) refusal(err error) (wait, final error) {
+func (r *roller) refusal(err error) (wait string, final error) {
 	text := err.Error()
 	_, precondition := errors.AsType[*serviceerror.FailedPrecondition](err)
 	_, busy := errors.AsType[*serviceerror.ResourceExhausted](err)
 	_, missing := errors.AsType[*serviceerror.NotFound](err)
 	switch {
 	case precondition && strings.Contains(text, "ManagerIdentity"):
-		return nil, fmt.Errorf("deployment %s is managed by %s, who alone may change it (Temporal's worker controller for Kubernetes does so: change it there): %w", r.p.name, r.state.info.ManagerIdentity, err)
+		return "", fmt.Errorf("deployment %s is managed by %s, who alone may change it (Temporal's worker controller for Kubernetes does so: change it there): %w", r.p.name, r.state.info.ManagerIdentity, err)
 	case precondition && strings.Contains(text, "already current"):
-		return nil, fmt.Errorf("%s is current: it has all the work: %w", r.p.to, err)
+		return "", fmt.Errorf("%s is current: it has all the work: %w", r.p.to, err)
 	case precondition && strings.Contains(text, "missing active task queues"):
-		return fmt.Errorf("%w; start its workers on those task queues, too, or leave them out with --ignore-missing-queues", err), nil
+		return fmt.Sprintf("%s; start its workers on those task queues, too, or leave them out with --ignore-missing-queues", text), nil
 	case precondition, busy, missing:
-		return err, nil
+		return text, nil
 	default:
-		return nil, err
+		return "", err
 	}
 }
 

@@ -126,7 +126,7 @@ func TestWhoGetsTheTasks(t *testing.T) {
 			d:      answer(v1, v2, 20, v1),
 			shares: map[Version]float32{v1: 80, v2: 20},
 			found:  "the tasks of 20 % of the workflows go to build v2 of deployment okta",
-			remedy: "start a worker with --deployment okta --build-id v2",
+			remedy: "`starter deployment promote okta v1` ends the ramp, or start a worker with --deployment okta --build-id v2",
 		},
 		"ramp to unversioned": {
 			d:      answer(v1, unversioned, 100, unversioned),

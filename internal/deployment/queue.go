@@ -88,18 +88,25 @@ func (q Queue) describe(to Version, share float32) string {
 	return fmt.Sprintf("%s %s, and none of those polls it, only %s", what, to, strings.Join(q.names(), ", "))
 }
 
-// remedy names the builds that poll: one of them is to be promoted, or the workers that
-// get the tasks are to be started.
+// remedy names the builds that poll: one of them is to be promoted, a ramp to be ended,
+// or the workers that get the tasks are to be started.
 func (q Queue) remedy(to Version) string {
 	var promote []string
+	if to == q.Ramping && len(q.Pollers[q.Current]) > 0 {
+		return fmt.Sprintf("%s ends the ramp, or start %s", promotion(q.Current, to), starting(to))
+	}
 	for _, v := range q.versions() {
 		promote = append(promote, promotion(v, to))
 	}
-	start := "start a worker without --deployment"
-	if !to.IsZero() {
-		start = fmt.Sprintf("start a worker with --deployment %s --build-id %s", to.Name, to.BuildID)
+	return strings.Join(promote, " or ") + ", or start " + starting(to)
+}
+
+// starting is how a worker of v is started.
+func starting(v Version) string {
+	if v.IsZero() {
+		return "a worker without --deployment"
 	}
-	return strings.Join(promote, " or ") + ", or " + start
+	return fmt.Sprintf("a worker with --deployment %s --build-id %s", v.Name, v.BuildID)
 }
 
 // promotion is the command that gives v the tasks that now go to another version.
