@@ -64,7 +64,7 @@ func inspectSQLite(ctx context.Context, path string, patience time.Duration) (i 
 	if i.Wants, err = newest(sqliteMigrations); err != nil {
 		return i, err
 	}
-	i.Newest = i.Wants
+	i.Newest = i.Wants + 1
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return i, nil

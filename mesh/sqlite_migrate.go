@@ -54,8 +54,9 @@ func migrateSQLite(ctx context.Context, path string) (err error) {
 	return err
 }
 
-// upToDate says whether nothing is left to migrate. A schema of a newer release is
-// an error: this binary does not know what it would break.
+// upToDate says whether nothing is left to migrate. A schema that is one version newer is
+// used as it is, as [migratePostgres] explains: it also lets a release be rolled back. One
+// that is newer still is an error: this binary does not know what it would break.
 func upToDate(ctx context.Context, db *sql.DB, provider *goose.Provider) (bool, error) {
 	var mode string
 	if err := db.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode); err != nil {
@@ -67,10 +68,10 @@ func upToDate(ctx context.Context, db *sql.DB, provider *goose.Provider) (bool, 
 	}
 	sources := provider.ListSources()
 	want := sources[len(sources)-1].Version
-	if have > want {
+	if have > want+1 {
 		return false, fmt.Errorf("its schema is version %d and this release knows %d: use the newer release", have, want)
 	}
-	return have == want && mode == "wal", nil
+	return have >= want && mode == "wal", nil
 }
 
 // switchToWAL tries again while another process looks at the file: SQLite does not

@@ -55,7 +55,7 @@ func (c *check) database(ctx context.Context) bool {
 		c.fail(Database, name+" is not writable for this user", "run as the user who owns it, or give this one the right to write to the file and its folder")
 	case i.Version < i.Wants:
 		c.fail(Database, fmt.Sprintf("%s has schema version %d, and this release needs %d", name, i.Version, i.Wants),
-			"any other command of this release migrates it, such as `starter connector list`; stop workers of an older release first")
+			"any other command of this release migrates it, such as `starter connector list`; workers of the release before may go on, stop older ones first")
 	case i.Locked:
 		c.warn(Database, fmt.Sprintf("%s, schema version %d: another process has kept it locked for %s", name, i.Version, mesh.LockPatience),
 			"find the process that has the file open, such as a backup or an SQL shell in a transaction; a run waits 30 s for each of its pages")
