@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -11,11 +12,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/internal/deployment"
 )
 
@@ -153,4 +160,56 @@ func TestAVersionWithoutWorkIsReady(t *testing.T) {
 	h.ready(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", http.NoBody))
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Contains(t, w.Body.String(), `"versioning":"build v1 of deployment okta: gets no work"`)
+}
+
+// server is a Temporal that knows no worker deployments, or as much as answer says.
+type server struct {
+	workflowservice.UnimplementedWorkflowServiceServer
+
+	answer error // nil: Unimplemented, as a server from before them
+}
+
+func (s *server) DescribeWorkerDeployment(ctx context.Context, r *workflowservice.DescribeWorkerDeploymentRequest) (*workflowservice.DescribeWorkerDeploymentResponse, error) {
+	if s.answer == nil {
+		return s.UnimplementedWorkflowServiceServer.DescribeWorkerDeployment(ctx, r)
+	}
+	return nil, s.answer
+}
+
+// TestAServerWithoutDeployments: a versioned worker would poll it in vain, and does not
+// start.
+func TestAServerWithoutDeployments(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		answer error
+		own    deployment.Version
+		want   string
+	}{
+		"too old":            {nil, v1, "--deployment okta: this Temporal server knows no worker deployments"},
+		"turned off":         {status.Error(codes.PermissionDenied, "Worker Deployment Versions are disabled on this namespace."), v1, "turned off in this namespace"},
+		"not versioned":      {nil, unversioned, ""},
+		"new deployment":     {status.Error(codes.NotFound, "no Worker Deployment found"), v1, ""},
+		"may not be asked":   {status.Error(codes.PermissionDenied, "not you"), v1, ""},
+		"broken for a while": {status.Error(codes.Internal, "broken"), v1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			g := grpc.NewServer()
+			workflowservice.RegisterWorkflowServiceServer(g, &server{answer: tc.answer})
+			go g.Serve(l) //nolint:errcheck // it ends with the test
+			t.Cleanup(g.Stop)
+			c, err := client.NewLazyClient(client.Options{HostPort: l.Addr().String(), Logger: app.TemporalLogger(zap.NewNop())})
+			require.NoError(t, err)
+			t.Cleanup(c.Close)
+			err = checkDeployments(t.Context(), c, tc.own)
+			if tc.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tc.want)
+			require.ErrorContains(t, err, "start the worker without a deployment")
+		})
+	}
 }
