@@ -62,6 +62,13 @@ func (f *fakeDeployments) poll(build, queue string, kinds ...enums.TaskQueueType
 	}
 }
 
+// route gives the work to a build.
+func (f *fakeDeployments) route(build string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.current = build
+}
+
 // leave ends the workers of a build.
 func (f *fakeDeployments) leave(build string) {
 	f.mu.Lock()

@@ -111,8 +111,8 @@ func TestPromoteWaitsForTheWorkers(t *testing.T) {
 		go func() {
 			time.Sleep(time.Second)
 			f.poll("v1", "q")
-			f.current = "v1"
 			f.poll("v1", "relay")
+			f.route("v1")
 			time.Sleep(time.Second)
 			f.poll("v2", "q", workflowsOf)
 			time.Sleep(time.Second)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -232,9 +233,10 @@ func (c *cli) decide(ctx context.Context, t temporalClient, h *mesh.Hold, conn *
 		return nil, fmt.Errorf("%s the deletes of connector %s: %s", update, h.Connector, app.Message())
 	}
 	if bounded.Err() != nil || outage(err) {
-		return nil, fmt.Errorf("%s the deletes of connector %s: no answer from workflow %s on task queue %q within %s: %w; is a worker running? "+
+		why := cmp.Or(c.whyWaiting(ctx, t, queue), "is a worker running?")
+		return nil, fmt.Errorf("%s the deletes of connector %s: no answer from workflow %s on task queue %q within %s: %w; %s "+
 			"The decision may still count once one runs: 'starter status %s' shows it",
-			update, h.Connector, workflows.HoldWorkflowID(h.Connector), queue, decideTimeout, err, h.Connector)
+			update, h.Connector, workflows.HoldWorkflowID(h.Connector), queue, decideTimeout, err, why, h.Connector)
 	}
 	return nil, fmt.Errorf("%s the deletes of connector %s: %w", update, h.Connector, err)
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,25 @@ func TestDeploymentOptions(t *testing.T) {
 	require.Equal(t, workflow.VersioningBehaviorAutoUpgrade, o.DefaultVersioningBehavior)
 }
 
+// routes is what Temporal answers about the task queue.
+type routes struct {
+	mu  sync.Mutex
+	q   deployment.Queue
+	err error
+}
+
+func (r *routes) set(q deployment.Queue, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.q, r.err = q, err
+}
+
+func (r *routes) ask() (deployment.Queue, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.q, r.err
+}
+
 // watched runs a watch in a bubble of synctest; ask is Temporal's answer.
 func watched(t *testing.T, own deployment.Version, ask func() (deployment.Queue, error)) (logs *observer.ObservedLogs, h *health) {
 	t.Helper()
@@ -69,9 +89,8 @@ func later(d time.Duration) {
 func TestShareOfAVersion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var q deployment.Queue
-		var err error
-		logs, h := watched(t, v1, func() (deployment.Queue, error) { return q, err })
+		var r routes
+		logs, h := watched(t, v1, r.ask)
 		newest := func(level zapcore.Level, message string, state string) {
 			t.Helper()
 			all := logs.TakeAll()
@@ -91,17 +110,16 @@ func TestShareOfAVersion(t *testing.T) {
 		later(remindEvery / 2)
 		newest(zap.WarnLevel, "gets no work", "build v1 of deployment okta: gets no work, it goes to workers without a deployment")
 
-		q.Ramping, q.Percent = v1, 20
+		r.set(deployment.Queue{Ramping: v1, Percent: 20}, nil)
 		later(watchEvery)
 		newest(zap.InfoLevel, "gets work", "build v1 of deployment okta: gets the work of 20 % of the workflows")
-		q = deployment.Queue{Current: v1}
+		r.set(deployment.Queue{Current: v1}, nil)
 		later(watchEvery)
 		newest(zap.InfoLevel, "gets work", "build v1 of deployment okta: gets the work")
-		err = serviceerror.NewUnavailable("away")
+		r.set(deployment.Queue{}, serviceerror.NewUnavailable("away"))
 		later(time.Hour)
 		require.Zero(t, logs.Len(), "an outage says nothing")
-		err = nil
-		q = deployment.Queue{Current: v2}
+		r.set(deployment.Queue{Current: v2}, nil)
 		later(watchEvery)
 		newest(zap.InfoLevel, "no more new work", "build v1 of deployment okta: gets no work, it goes to build v2 of deployment okta")
 		later(time.Hour)
@@ -113,16 +131,16 @@ func TestShareOfAVersion(t *testing.T) {
 func TestShareWithoutADeployment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var q deployment.Queue
-		logs, h := watched(t, unversioned, func() (deployment.Queue, error) { return q, nil })
+		var r routes
+		logs, h := watched(t, unversioned, r.ask)
 		later(time.Hour)
 		require.Zero(t, logs.Len(), "nothing is new where there are no deployments")
 		parts, _ := h.check(t.Context())
 		require.NotContains(t, parts, "versioning")
-		q.Current = v1
+		r.set(deployment.Queue{Current: v1}, nil)
 		later(watchEvery)
 		require.Equal(t, 1, logs.FilterMessageSnippet("no more new work").Len())
-		q = deployment.Queue{}
+		r.set(deployment.Queue{}, nil)
 		later(watchEvery)
 		require.Equal(t, 1, logs.FilterMessageSnippet("gets work").Len())
 	})
