@@ -57,6 +57,15 @@ func (w *world) release(version string, args ...string) (p *stack.Process, base 
 	require.NoError(w, err)
 	var entry struct{ URL string }
 	decode(w, line, &entry)
+	waitFor(w, "Temporal knows that it polls", func() bool {
+		r := w.starter("", "deployment", "show", w.deployment(), "-o", "json")
+		if r.Code != 0 {
+			return false
+		}
+		var row deploymentRow
+		decode(w, r.Stdout, &row)
+		return slices.ContainsFunc(row.Builds, func(b buildRow) bool { return b.BuildID == version && b.Workers > 0 })
+	})
 	return p, strings.TrimSuffix(entry.URL, "/metrics")
 }
 
@@ -90,14 +99,13 @@ func (w *world) roll(args ...string) (row promotedRow) {
 // deploymentRow is what `deployment show -o json` prints.
 type deploymentRow struct {
 	Current string
-	Builds  []struct {
-		BuildID, Status string
-		Percent         float32
-		Workers         int
-		TaskQueues      []string
-	}
-	UnversionedWorkers int
-	Problem            string
+	Builds  []buildRow
+	Problem string
+}
+
+type buildRow struct {
+	BuildID, Status string
+	Workers         int
 }
 
 func (w *world) deployed() (row deploymentRow) {
