@@ -220,7 +220,7 @@ func TestRunOfABuildThatNobodyPromoted(t *testing.T) {
 	require.Contains(t, b.err.String(), "warning: the run waits: workers poll task queue \"test-queue\" and do not get its work")
 	require.Contains(t, b.err.String(), "`starter deployment promote okta v1`")
 	worker := func() preflight.Step {
-		for _, s := range b.cli().checkTemporal(t.Context(), "contoso") {
+		for _, s := range b.cli().checkTemporal(t.Context(), "contoso", "test-queue") {
 			if s.ID == stepWorker {
 				return s
 			}

@@ -50,7 +50,7 @@ func TestCommandsUseTheConnectorsQueue(t *testing.T) {
 	b.temporal.idle = true
 	b.ok("run", "contoso", "--mode", "full")
 	require.Equal(t, "relay", b.temporal.started[0].TaskQueue)
-	require.Contains(t, b.err.String(), `warning: no worker polls task queue "relay", so the run waits. Start one with 'IDENTITYMESH_TASK_QUEUE=relay worker', in the network`)
+	require.Contains(t, b.err.String(), `warning: the run waits: no worker polls task queue "relay". Start one with 'IDENTITYMESH_TASK_QUEUE=relay worker', in the network`)
 	b.ok(weekly...)
 	_, _, action := partsOf(b.stored())
 	require.Equal(t, "relay", action.TaskQueue)
