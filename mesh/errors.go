@@ -75,7 +75,44 @@ type IncompleteError struct {
 }
 
 func (e *IncompleteError) Error() string {
-	return fmt.Sprintf("the mesh has lost pages that run %s had recorded (%s): was the database restored, or did the machine lose power? Nothing was deleted; start a new Full run", e.RunID, e.What)
+	return fmt.Sprintf("the mesh has lost pages that run %s had recorded (%s): was the database restored, or did the machine lose power? Nothing was deleted; if it was restored, say so with `starter restored`, then start a new Full run", e.RunID, e.What)
+}
+
+// RestoredError says that the database lacks what this caller, or this process, has written
+// and seen committed: it was put back to an earlier state, by a restore or by a fail-over that
+// lost transactions. Nothing was written.
+type RestoredError struct {
+	Connector string
+	RunID     string // of which nothing is known, or ""
+	Row, Last int64  // without a RunID: the row of the feed that was there, and the last one now
+}
+
+func (e *RestoredError) Error() string {
+	what := fmt.Sprintf("it knows nothing of run %s of connector %q, which has written to it", e.RunID, e.Connector)
+	if e.RunID == "" {
+		what = fmt.Sprintf("the feed of connector %q, or what belongs to it, has lost rows (row %d was there, the last one is %d)", e.Connector, e.Row, e.Last)
+	}
+	return fmt.Sprintf("the mesh database was restored from a backup, or lost its last transactions: %s. Nothing was written; "+
+		"say so with `starter restored`, then start a new run (docs/restore.md)", what)
+}
+
+// EpochError says that a consumer's offset belongs to another epoch of the feed: he has read
+// rows that the database does not know any more, and the numbers after them mean others.
+type EpochError struct {
+	Connector string
+	Since     Offset // what he asked for; without an epoch, a row that the feed never had
+	Epoch     string // the feed's
+	Last      int64  // its last row
+}
+
+func (e *EpochError) Error() string {
+	what := fmt.Sprintf("offset %s is of another epoch of the feed of connector %q than %s: the database was restored from a backup since",
+		e.Since, e.Connector, e.Epoch)
+	if e.Since.Epoch == "" || e.Since.Epoch == e.Epoch {
+		what = fmt.Sprintf("the feed of connector %q ends with row %d, and nobody can have read row %d of it: was the database restored from a backup since, or is this another connector's offset?",
+			e.Connector, e.Last, e.Since.Seq)
+	}
+	return what + fmt.Sprintf(". Read the objects anew (starter objects %s), then go on after %s", e.Connector, Offset{e.Epoch, e.Last})
 }
 
 // CollisionError says that two live objects of one type claim one external id.

@@ -204,6 +204,8 @@ type Change struct {
 	Reason     Reason          `json:"reason"`
 	RunID      string          `json:"runId"`
 	At         time.Time       `json:"at"`
+	// Epoch is the feed's: a consumer keeps it with Seq.
+	Epoch string `json:"epoch"`
 }
 
 // StoredWatermark is a row of im_watermarks. The text may be hand-edited and malformed.

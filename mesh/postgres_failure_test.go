@@ -281,7 +281,7 @@ func TestPostgresRoles(t *testing.T) {
 		n++
 	}
 	require.Equal(t, 8, n)
-	acked, err := r.Acknowledge(ctx, "c", "consumer", 8)
+	acked, err := r.Acknowledge(ctx, "c", "consumer", mesh.Offset{Seq: 8})
 	require.NoError(t, err)
 	require.EqualValues(t, 8, acked.Acked)
 	_, err = r.GetSecret(ctx, "secret://a/b/c")

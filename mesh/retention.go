@@ -14,7 +14,10 @@ const MinRunAge = 8 * 24 * time.Hour
 type FeedReader struct {
 	Name string `json:"name"`
 	// Acked is the seq of the last row that it has handled, 0 for none.
-	Acked     int64     `json:"acked"`
+	Acked int64 `json:"acked"`
+	// Epoch is the one in which Acked has that number. When it is not the feed's, the database
+	// was restored since, and the reader has to read the objects anew.
+	Epoch     string    `json:"epoch"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }
 
@@ -53,11 +56,13 @@ type Pruned struct {
 
 // Retention keeps feed and run rows from growing for ever.
 type Retention interface {
-	// Acknowledge notes that reader has handled the feed up to seq, and declares the reader
-	// when it is new: from then on no row after seq is removed before it has acknowledged it.
-	// An offset never moves backwards. A [*PrunedError] when rows after seq are gone already,
-	// a [*ConflictError] when the feed has not come that far.
-	Acknowledge(ctx context.Context, connector, reader string, seq int64) (FeedReader, error)
+	// Acknowledge notes that reader has handled the feed up to an offset, and declares the
+	// reader when it is new: from then on no row after it is removed before it has acknowledged
+	// it. An offset never moves backwards within an epoch. After a restore, a reader that has
+	// read the objects anew names the new epoch; until then, and for any other epoch, it gets an
+	// [*EpochError]. A [*PrunedError] when the next rows are gone already, a [*ConflictError]
+	// when the feed has not come that far.
+	Acknowledge(ctx context.Context, connector, reader string, to Offset) (FeedReader, error)
 	// ForgetReader ends the declaration; a [*NotFoundError] when there is none.
 	ForgetReader(ctx context.Context, connector, reader string) error
 	// Feed says which rows there are and who reads them.

@@ -96,7 +96,7 @@ func TestPruneNeverOutrunsAReader(t *testing.T) {
 		finished := make(chan struct{})
 		for i := range readers {
 			name := fmt.Sprint("reader", i)
-			_, err := s.Acknowledge(ctx, "c", name, 0)
+			_, err := s.Acknowledge(ctx, "c", name, mesh.Offset{Seq: 0})
 			require.NoError(t, err)
 			go func() { errs <- readToTheEnd(t, openURL(t, url), name, 2*pages) }()
 		}
@@ -139,7 +139,7 @@ func readToTheEnd(t *testing.T, s mesh.Store, name string, last int64) error {
 			}
 			seq = c.Seq
 		}
-		if _, err := s.Acknowledge(t.Context(), "c", name, seq); err != nil {
+		if _, err := s.Acknowledge(t.Context(), "c", name, mesh.Offset{Seq: seq}); err != nil {
 			return err
 		}
 	}
@@ -171,6 +171,7 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 		require.NoError(t, s.Close())
 		raw := rawURL(t, url)
 		for _, q := range []string{
+			`ALTER TABLE im_connectors DROP COLUMN restored_at`, // the other column goes with its table
 			`DROP INDEX im_runs_open`, `DROP INDEX im_runs_order`,
 			`DROP TABLE im_followers`, `DROP TABLE im_change_totals`, `DROP TABLE im_run_totals`,
 			`DROP TABLE im_readers`, `ALTER TABLE im_connectors DROP COLUMN pruned_seq`,
@@ -183,7 +184,7 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 		require.Len(t, feed(t, upgraded, "c"), 4)
 		_, err = writeThrough(ctx, upgraded, f, "more", 2)
 		require.NoError(t, err)
-		r, err := upgraded.Acknowledge(ctx, "c", "reader", 8)
+		r, err := upgraded.Acknowledge(ctx, "c", "reader", mesh.Offset{Seq: 8})
 		require.NoError(t, err)
 		require.EqualValues(t, 8, r.Acked)
 	})

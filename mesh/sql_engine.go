@@ -18,9 +18,10 @@ type engine struct {
 	// drops with all their rows.
 	edgeWindow, indexWindow, settleChunk, copyChunk int
 
-	keys   keyCache
-	queue  writeQueue // of everybody who writes
-	queues *queueSet  // in its place, where connectors are written side by side
+	keys     keyCache
+	lineages lineages
+	queue    writeQueue // of everybody who writes
+	queues   *queueSet  // in its place, where connectors are written side by side
 
 	mu     sync.Mutex
 	stmts  map[string]*sql.Stmt // prepared on writer

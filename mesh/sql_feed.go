@@ -28,6 +28,7 @@ type feedRow struct {
 // a later number before an earlier one.
 func (t *tx) reserveSeq(ctx context.Context, n int64) (base int64, err error) {
 	_, err = first(ctx, t, []any{&base}, `UPDATE im_connectors SET seq = seq + ?1 WHERE key = ?2 RETURNING seq - ?1`, n, t.conn)
+	t.seq = base + n
 	return base, err
 }
 

@@ -54,6 +54,9 @@ func (s *engine) ApproveHold(ctx context.Context, connector, holdRun, by string)
 		if err != nil {
 			return err
 		}
+		if err := t.undecided(ctx, connector); err != nil {
+			return err
+		}
 		if h.approved { // by whom it is being carried out stays
 			if carried, err := t.carriedOut(ctx); err != nil || carried != "" {
 				return err

@@ -15,8 +15,8 @@ const (
 
 // keyCache remembers the integer keys of Okta ids: a member list names each user once
 // for every group he is in, and finding 1,000 texts in an index costs more than writing
-// their edges. Rows of im_ids are never changed or removed, so an entry is never wrong;
-// only committed keys may be added.
+// their edges. Rows of im_ids are never changed or removed while the feed's epoch lasts, so
+// an entry is never wrong; only committed keys may be added.
 type keyCache struct {
 	mu         sync.Mutex
 	young, old map[idName]int64
@@ -24,8 +24,9 @@ type keyCache struct {
 
 // idSpace is a type of a connector: ids are unique within it.
 type idSpace struct {
-	conn  int64
-	group bool
+	conn    int64
+	lineage uint32 // keys of another epoch may be somebody else's
+	group   bool
 }
 
 // idName is what im_ids has one row for. It holds no pointer, so that the garbage
@@ -115,7 +116,7 @@ func (t *tx) knownKeys(ctx context.Context, typ ObjectType, ids []string) ([]int
 func (t *tx) keysOf(ctx context.Context, typ ObjectType, ids []string,
 	strange func(ctx context.Context, typ ObjectType, ids []string, found map[string]int64) (fresh int64, err error),
 ) (keys []int64, fresh int64, err error) {
-	space := idSpace{t.conn, typ == Group}
+	space := idSpace{t.conn, t.lineage, typ == Group}
 	keys, missing := t.store.keys.get(space, ids)
 	if len(missing) == 0 {
 		return keys, math.MaxInt64, nil
@@ -141,6 +142,7 @@ func (t *tx) keysOf(ctx context.Context, typ ObjectType, ids []string,
 	for _, i := range missing {
 		keys[i] = found[ids[i]]
 	}
+	t.met(found)
 	t.afterCommit = append(t.afterCommit, func() { t.store.keys.add(space, found) })
 	return keys, fresh, nil
 }

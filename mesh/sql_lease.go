@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -16,23 +17,32 @@ func (t *tx) enter(ctx context.Context, f Fence) error {
 	t.fence = f
 	if e, ok := t.entered[f]; ok {
 		t.entry = e
+		t.remember()
 		return nil
 	}
 	if err := t.lock(ctx, `name = ?`, f.Connector); err != nil {
 		return err
 	}
-	found, err := first(ctx, t, []any{&t.conn, &t.run, &t.settling, &t.now}, `
+	var epoch string
+	var there bool
+	known := t.store.lineages.get(f.Connector)
+	found, err := first(ctx, t, []any{&t.conn, &t.run, &t.settling, &t.now, &epoch, &t.seq, &there}, `
 		UPDATE im_connectors SET lease_until = max(lease_until, `+sqlNow+` + lease_ttl)
-		WHERE name = ? AND lease_run = ? AND lease_token = ?
+		WHERE name = ?1 AND lease_run = ?2 AND lease_token = ?3
 		RETURNING key, (SELECT r.key FROM im_runs r WHERE r.run_id = lease_run),
-			(SELECT r.settling FROM im_runs r WHERE r.run_id = lease_run), `+sqlNow,
-		f.Connector, f.RunID, f.Token)
+			(SELECT r.settling FROM im_runs r WHERE r.run_id = lease_run), `+sqlNow+`, epoch, seq,
+			?4 = 0 OR EXISTS (SELECT 1 FROM im_ids i WHERE i.key = ?4 AND i.connector_key = im_connectors.key AND i.okta_id = ?5)`,
+		f.Connector, f.RunID, f.Token, known.key, known.id)
 	if err != nil {
 		return err
 	}
 	if !found {
 		return t.fencedError(ctx, f)
 	}
+	if err := t.descends(known, epoch, there); err != nil {
+		return err
+	}
+	t.remember()
 	return nil
 }
 
@@ -46,6 +56,9 @@ func (t *tx) fencedError(ctx context.Context, f Fence) error {
 	var holder sql.NullString
 	if _, err := first(ctx, t, []any{&holder}, `SELECT lease_run FROM im_connectors WHERE name = ?`, f.Connector); err != nil {
 		return err
+	}
+	if lost, err := t.forgotten(ctx, f.Connector, f.RunID); err != nil || lost {
+		return cmp.Or(err, error(&RestoredError{Connector: f.Connector, RunID: f.RunID}))
 	}
 	return &FencedError{Connector: f.Connector, RunID: f.RunID, Holder: holder.String}
 }

@@ -183,8 +183,13 @@ func (s *engine) Changes(ctx context.Context, q ChangeQuery) iter.Seq2[Change, e
 			if err != nil {
 				return err
 			}
-			if err := checkKept(ctx, from, conn, &q); err != nil {
+			epoch, err := checkOffset(ctx, from, conn, &q)
+			if err != nil {
 				return err
+			}
+			dated := func(c Change) error {
+				c.Epoch = epoch
+				return emit(c)
 			}
 			where, args := `c.connector_key = ? AND c.seq > ?`, []any{conn, q.Since}
 			if q.ID != "" {
@@ -198,7 +203,7 @@ func (s *engine) Changes(ctx context.Context, q ChangeQuery) iter.Seq2[Change, e
 				where += ` AND c.run_key = (SELECT key FROM im_runs WHERE run_id = ?)`
 				args = append(args, q.RunID)
 			}
-			return stream(ctx, from, emit, scanChange, `
+			return stream(ctx, from, dated, scanChange, `
 				SELECT c.seq, c.op, c.type, c.external_id, c.attributes, c.changed, c.reason, coalesce(r.run_id, ''), c.at, g.okta_id, m.okta_id
 				FROM im_changes c
 				LEFT JOIN im_runs r ON r.key = c.run_key

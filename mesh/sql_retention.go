@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -8,8 +9,8 @@ import (
 
 // Acknowledge implements [Retention]. It takes no lock of the connector: a consumer need not
 // be allowed to write anything else.
-func (s *engine) Acknowledge(ctx context.Context, connector, reader string, seq int64) (r FeedReader, err error) {
-	if reader == "" || seq < 0 {
+func (s *engine) Acknowledge(ctx context.Context, connector, reader string, to Offset) (r FeedReader, err error) {
+	if reader == "" || to.Seq < 0 {
 		return r, &ConflictError{"a reader needs a name, and an offset from 0"}
 	}
 	err = s.write(ctx, func(t *tx) error {
@@ -17,10 +18,16 @@ func (s *engine) Acknowledge(ctx context.Context, connector, reader string, seq 
 		if err != nil {
 			return err
 		}
+		epoch, err := ackEpoch(ctx, t, conn, connector, reader, to)
+		if err != nil {
+			return err
+		}
 		if _, err := t.exec(ctx, `
-			INSERT INTO im_readers (connector_key, name, acked, updated_at) VALUES (?, ?, ?, `+sqlNow+`)
-			ON CONFLICT (connector_key, name) DO UPDATE SET acked = max(im_readers.acked, excluded.acked), updated_at = excluded.updated_at`,
-			conn, reader, seq); err != nil {
+			INSERT INTO im_readers (connector_key, name, acked, updated_at, epoch) VALUES (?, ?, ?, `+sqlNow+`, ?)
+			ON CONFLICT (connector_key, name) DO UPDATE SET
+				acked = CASE WHEN im_readers.epoch IN ('', excluded.epoch) THEN max(im_readers.acked, excluded.acked) ELSE excluded.acked END,
+				updated_at = excluded.updated_at, epoch = excluded.epoch`,
+			conn, reader, to.Seq, epoch); err != nil {
 			return err
 		}
 		// Prune may have gone on until the row was there: what it left is read after that.
@@ -31,10 +38,10 @@ func (s *engine) Acknowledge(ctx context.Context, connector, reader string, seq 
 		if _, err := first(ctx, t, []any{&last, &pruned}, `SELECT seq, pruned_seq FROM im_connectors WHERE key = ?`, conn); err != nil {
 			return err
 		}
-		r.Name, r.UpdatedAt = reader, fromMillis(at)
+		r.Name, r.UpdatedAt, r.Epoch = reader, fromMillis(at), epoch
 		switch {
-		case seq > last:
-			return &ConflictError{fmt.Sprintf("the feed of connector %q ends with row %d: %d cannot be acknowledged", connector, last, seq)}
+		case to.Seq > last:
+			return &ConflictError{fmt.Sprintf("the feed of connector %q ends with row %d: %d cannot be acknowledged", connector, last, to.Seq)}
 		case r.Acked < pruned:
 			return &PrunedError{Connector: connector, Since: r.Acked, First: pruned + 1}
 		}
@@ -44,6 +51,24 @@ func (s *engine) Acknowledge(ctx context.Context, connector, reader string, seq 
 		return FeedReader{}, err
 	}
 	return r, nil
+}
+
+// ackEpoch is the epoch in which a reader acknowledges: the feed's. A reader of another one
+// has to name it, which he learns by reading anew.
+func ackEpoch(ctx context.Context, from querier, conn int64, connector, reader string, to Offset) (epoch string, err error) {
+	var last int64
+	if _, err := first(ctx, from, []any{&epoch, &last}, `SELECT epoch, seq FROM im_connectors WHERE key = ?`, conn); err != nil {
+		return "", err
+	}
+	if to.Epoch == "" { // what the reader has read before
+		if _, err := first(ctx, from, []any{&to.Epoch}, `SELECT epoch FROM im_readers WHERE connector_key = ? AND name = ?`, conn, reader); err != nil {
+			return "", err
+		}
+	}
+	if to.Epoch != "" && to.Epoch != epoch {
+		return "", &EpochError{Connector: connector, Since: to, Epoch: epoch, Last: last}
+	}
+	return epoch, nil
 }
 
 // ForgetReader implements [Retention].
@@ -73,7 +98,11 @@ func (s *engine) Feed(ctx context.Context, connector string) (feed *Feed, err er
 			return err
 		}
 		readers, err := feedReaders(ctx, from, conn)
-		f.Readers, feed = append(f.Readers, readers...), f
+		for _, r := range readers {
+			r.Epoch = cmp.Or(r.Epoch, f.Epoch)
+			f.Readers = append(f.Readers, r)
+		}
+		feed = f
 		return err
 	})
 	if err != nil {
@@ -85,10 +114,10 @@ func (s *engine) Feed(ctx context.Context, connector string) (feed *Feed, err er
 func feedReaders(ctx context.Context, from querier, conn int64) ([]FeedReader, error) {
 	return collect(ctx, from, func(rows *rowSet) (r FeedReader, err error) {
 		var at int64
-		err = rows.Scan(&r.Name, &r.Acked, &at)
+		err = rows.Scan(&r.Name, &r.Acked, &at, &r.Epoch)
 		r.UpdatedAt = fromMillis(at)
 		return r, err
-	}, `SELECT name, acked, updated_at FROM im_readers WHERE connector_key = ? ORDER BY name`, conn)
+	}, `SELECT name, acked, updated_at, epoch FROM im_readers WHERE connector_key = ? ORDER BY name`, conn)
 }
 
 // Prune implements [Retention].
@@ -196,18 +225,21 @@ func (t *tx) pruneRuns(ctx context.Context, before int64, dry bool) (n int64, er
 	return n, nil
 }
 
-// checkKept refuses to read on after since when the next row was removed.
-func checkKept(ctx context.Context, from querier, conn int64, q *ChangeQuery) error {
-	var pruned int64
-	if _, err := first(ctx, from, []any{&pruned}, `SELECT pruned_seq FROM im_connectors WHERE key = ?`, conn); err != nil {
-		return err
+// checkOffset refuses to read on after since when that is not a place in the feed, or when the
+// next row was removed. It returns the feed's epoch.
+func checkOffset(ctx context.Context, from querier, conn int64, q *ChangeQuery) (epoch string, err error) {
+	var pruned, last int64
+	if _, err := first(ctx, from, []any{&pruned, &last, &epoch}, `SELECT pruned_seq, seq, epoch FROM im_connectors WHERE key = ?`, conn); err != nil {
+		return "", err
 	}
 	switch {
+	case q.Epoch != "" && q.Epoch != epoch, q.Since > last:
+		return "", &EpochError{Connector: q.Connector, Since: Offset{q.Epoch, q.Since}, Epoch: epoch, Last: last}
 	case q.Since >= pruned:
-		return nil
+		return epoch, nil
 	case q.Kept:
 		q.Since = pruned
-		return nil
+		return epoch, nil
 	}
-	return &PrunedError{Connector: q.Connector, Since: q.Since, First: pruned + 1}
+	return "", &PrunedError{Connector: q.Connector, Since: q.Since, First: pruned + 1}
 }

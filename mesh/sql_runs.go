@@ -53,6 +53,9 @@ func (t *tx) commit(ctx context.Context, c CommitRun) error {
 	if err := t.forgetGoneReads(ctx); err != nil {
 		return err
 	}
+	if err := t.healed(ctx); err != nil {
+		return err
+	}
 	if _, err := t.exec(ctx, `UPDATE im_connectors SET read_as = ?1 WHERE key = ?2 AND ?1 <> ''`, c.ReadAs, t.conn); err != nil {
 		return err
 	}

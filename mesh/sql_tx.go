@@ -26,6 +26,11 @@ type entry struct {
 	now  int64 // the database's clock when the first caller entered
 
 	settling bool // Settle has begun and nothing was written since
+
+	lineage uint32 // see lineages
+	seq     int64  // the last row of the feed, this transaction's among them
+	topKey  int64  // the largest key that was met, and whose it is
+	topID   string
 }
 
 // tx is what one caller writes: all of it or nothing.

@@ -94,8 +94,10 @@ func (s *engine) ReadState(ctx context.Context, connector string) (r ReadState, 
 		if err != nil {
 			return err
 		}
-		_, err = first(ctx, from, []any{&r.ReadAs, &r.DerivesEveryone},
-			`SELECT read_as, everyone_key IS NOT NULL FROM im_connectors WHERE key = ?`, conn)
+		var restored int64
+		_, err = first(ctx, from, []any{&r.ReadAs, &r.DerivesEveryone, &restored},
+			`SELECT read_as, everyone_key IS NOT NULL, coalesce(restored_at, 0) FROM im_connectors WHERE key = ?`, conn)
+		r.RestoredAt = fromMillis(restored)
 		return err
 	})
 	return r, err

@@ -15,6 +15,7 @@ type Store interface {
 	Reader
 	Operator
 	Retention
+	Restores
 	Observer
 	Secrets
 	Close() error
@@ -223,6 +224,9 @@ type ReadState struct {
 	// DerivesEveryone says that the last Full found exactly one group Everyone whose
 	// members were exactly the live users: newcomers get their edge without a read.
 	DerivesEveryone bool
+	// RestoredAt is when somebody said that the database had been restored from a backup;
+	// zero once a Full has been committed since.
+	RestoredAt time.Time
 }
 
 // SettleResult says how far [Writer.Settle] came.
@@ -340,9 +344,12 @@ type ObjectQuery struct {
 type ChangeQuery struct {
 	Connector string
 	Since     int64
-	ID        string // external id; empty: all
-	RunID     string // empty: all
-	Limit     int
+	// Epoch is the one in which Since was read; another than the feed's is an [*EpochError], and
+	// so is a Since beyond the feed's last row. Empty: not known.
+	Epoch string
+	ID    string // external id; empty: all
+	RunID string // empty: all
+	Limit int
 	// Kept begins with the oldest row that is kept when retention has removed rows after
 	// Since, which is a [*PrunedError] otherwise.
 	Kept bool

@@ -26,7 +26,7 @@ func RunSmall(t *testing.T, open func(t *testing.T) mesh.Store) {
 	runAll(t, open, connectorTests, leaseTests, progressTests, objectTests, externalIDTests,
 		memberTests, claimTests, sweepTests, settleTests, runTests, readTests,
 		waitingTests, queueTests, everyoneTests, changedTests, outsideTests, watermarkTests, shadowTests,
-		holdTests, wishTests, guardTests, edgeGuardTests, scopeTests, retentionTests, endlessTests, standingTests, followTests)
+		holdTests, wishTests, guardTests, edgeGuardTests, scopeTests, retentionTests, restoredTests, endlessTests, standingTests, followTests)
 	t.Run("Secrets", func(t *testing.T) {
 		t.Parallel()
 		testSecrets(t, open(t))

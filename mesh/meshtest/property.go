@@ -82,6 +82,7 @@ type driver struct {
 	quiet    bool              // the org stands still while it is read
 	owners   map[string]string // who claimed a stream last
 	attempts int
+	moment   func() // called now and then; nil: not
 }
 
 func (d *driver) chance(oneIn int, what string) bool {
@@ -90,6 +91,9 @@ func (d *driver) chance(oneIn int, what string) bool {
 
 // crash says whether the run dies here. It may or may not be told to end.
 func (d *driver) crash() bool {
+	if d.moment != nil {
+		d.moment()
+	}
 	if !d.mayCrash || !d.chance(25, "crash") {
 		return false
 	}

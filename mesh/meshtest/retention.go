@@ -55,13 +55,13 @@ func (b *bench) feedOf(n int) {
 
 func testReaders(t *testing.T, b *bench) {
 	b.feedOf(5)
-	_, err := b.store.Acknowledge(b.ctx, "nobody", "x", 1)
+	_, err := b.store.Acknowledge(b.ctx, "nobody", "x", mesh.Offset{Seq: 1})
 	var missing *mesh.NotFoundError
 	require.ErrorAs(t, err, &missing)
 	var conflict *mesh.ConflictError
-	_, err = b.store.Acknowledge(b.ctx, b.name, "slow", 6)
+	_, err = b.store.Acknowledge(b.ctx, b.name, "slow", mesh.Offset{Seq: 6})
 	require.ErrorAs(t, err, &conflict, "the feed has not come that far")
-	_, err = b.store.Acknowledge(b.ctx, b.name, "", 1)
+	_, err = b.store.Acknowledge(b.ctx, b.name, "", mesh.Offset{Seq: 1})
 	require.ErrorAs(t, err, &conflict)
 	feed, err := b.store.Feed(b.ctx, b.name)
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func testReaders(t *testing.T, b *bench) {
 		name       string
 		seq, acked int64
 	}{{"slow", 0, 0}, {"fast", 4, 4}, {"fast", 5, 5}, {"fast", 3, 5}, {"slow", 2, 2}} {
-		r, err := b.store.Acknowledge(b.ctx, b.name, step.name, step.seq)
+		r, err := b.store.Acknowledge(b.ctx, b.name, step.name, mesh.Offset{Seq: step.seq})
 		require.NoError(t, err)
 		require.Equal(t, step.acked, r.Acked, "never backwards")
 		require.False(t, r.UpdatedAt.IsZero())
@@ -89,7 +89,7 @@ func testReaders(t *testing.T, b *bench) {
 func testReaderKeepsRows(t *testing.T, b *bench) {
 	b.feedOf(6)
 	for name, seq := range map[string]int64{"slow": 2, "fast": 5} {
-		_, err := b.store.Acknowledge(b.ctx, b.name, name, seq)
+		_, err := b.store.Acknowledge(b.ctx, b.name, name, mesh.Offset{Seq: seq})
 		require.NoError(t, err)
 	}
 	young, err := b.store.Prune(b.ctx, mesh.Prune{Connector: b.name, ChangesOlderThan: time.Hour})
@@ -102,7 +102,7 @@ func testReaderKeepsRows(t *testing.T, b *bench) {
 	dry, err := b.store.Prune(b.ctx, mesh.Prune{Connector: b.name, ChangesOlderThan: time.Nanosecond, DryRun: true})
 	require.NoError(t, err)
 	require.Equal(t, mesh.Pruned{WaitsFor: "slow"}, dry)
-	_, err = b.store.Acknowledge(b.ctx, b.name, "slow", 6)
+	_, err = b.store.Acknowledge(b.ctx, b.name, "slow", mesh.Offset{Seq: 6})
 	require.NoError(t, err)
 	dry, err = b.store.Prune(b.ctx, mesh.Prune{Connector: b.name, ChangesOlderThan: time.Nanosecond, DryRun: true})
 	require.NoError(t, err)
@@ -125,7 +125,7 @@ func testReaderKeepsRows(t *testing.T, b *bench) {
 
 func testPrunedRows(t *testing.T, b *bench) {
 	b.feedOf(4)
-	_, err := b.store.Acknowledge(b.ctx, b.name, "r", 3)
+	_, err := b.store.Acknowledge(b.ctx, b.name, "r", mesh.Offset{Seq: 3})
 	require.NoError(t, err)
 	b.prune()
 	for since, want := range map[int64]int{3: 1, 4: 0} {
@@ -167,10 +167,10 @@ func testPruneRefused(t *testing.T, b *bench) {
 func testLateReader(t *testing.T, b *bench) {
 	b.feedOf(3)
 	require.EqualValues(t, 3, b.prune().Changes, "nobody reads: age alone counts")
-	_, err := b.store.Acknowledge(b.ctx, b.name, "late", 0)
+	_, err := b.store.Acknowledge(b.ctx, b.name, "late", mesh.Offset{Seq: 0})
 	var gone *mesh.PrunedError
 	require.ErrorAs(t, err, &gone)
-	_, err = b.store.Acknowledge(b.ctx, b.name, "late", 3)
+	_, err = b.store.Acknowledge(b.ctx, b.name, "late", mesh.Offset{Seq: 3})
 	require.NoError(t, err)
 }
 

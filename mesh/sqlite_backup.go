@@ -1,0 +1,205 @@
+package mesh
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"modernc.org/sqlite"
+)
+
+// errNotAFile says where backups of another database are made.
+var errNotAFile = errors.New("only an SQLite file is backed up and restored here: for PostgreSQL use pg_dump and pg_restore, as docs/restore.md describes")
+
+// Backup copies the SQLite file that url names (see [Open]) to the new file to, as it is at
+// one moment, while runs go on writing. The copy is one file (0600) without a log beside it,
+// and appears under its name when it is whole and on disk. A copy of the file by other means
+// is no backup: its newest transactions are in the log beside it.
+func Backup(ctx context.Context, url, to string) (err error) {
+	path, isFile, err := sqlitePath(url)
+	if err != nil {
+		return err
+	}
+	if !isFile {
+		return errNotAFile
+	}
+	if path, to, err = absolute(path, to); err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("back up the mesh database: %w", err)
+	}
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+		return cmp.Or(err, fmt.Errorf("%s is there already: name a new file", to))
+	}
+	partial := to + ".partial"
+	if err := copySQLite(ctx, path, partial); err != nil {
+		return fmt.Errorf("back up the mesh database %s: %w", path, err)
+	}
+	return os.Rename(partial, to)
+}
+
+// absolute returns the absolute paths of a database and of its backup.
+func absolute(database, backup string) (_, _ string, err error) {
+	if database, err = filepath.Abs(database); err != nil {
+		return "", "", fmt.Errorf("resolve the mesh database's path: %w", err)
+	}
+	if backup, err = filepath.Abs(backup); err != nil {
+		return "", "", fmt.Errorf("resolve the backup's path: %w", err)
+	}
+	return database, backup, nil
+}
+
+// copySQLite copies the database in the file from into the file to, which it replaces. What
+// it leaves on disk is whole, or removed.
+func copySQLite(ctx context.Context, from, to string) (err error) {
+	if err := removeSQLite(to); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			err = errors.Join(err, removeSQLite(to))
+		}
+	}()
+	db, err := sql.Open(driverName, dsn(from, "mode=rw"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if have, err := schemaVersion(ctx, db); err != nil {
+		return err
+	} else if have == 0 {
+		return fmt.Errorf("%s is no mesh database", from)
+	}
+	if _, err := db.ExecContext(ctx, `VACUUM INTO ?`, to); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// removeSQLite removes a database that nobody uses, with what SQLite keeps beside it.
+func removeSQLite(path string) error {
+	for _, name := range []string{path, path + "-wal", path + "-shm", path + "-journal", path + ".lock"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// RestoreBackup puts the SQLite file that url names back to a backup that [Backup] made, and
+// says so to it ([Restores.Restored]), in one step: processes that have the file open go on
+// with the restored database, and their runs are fenced. The backup is not changed; one of an
+// older release is migrated on the way. In a dry run nothing is changed at all. It takes
+// twice the backup's size in space beside the file.
+func RestoreBackup(ctx context.Context, url, backup string, r Restore) (all []Restoration, err error) {
+	path, isFile, err := sqlitePath(url)
+	if err != nil {
+		return nil, err
+	}
+	if !isFile {
+		return nil, errNotAFile
+	}
+	if path, backup, err = absolute(path, backup); err != nil {
+		return nil, err
+	}
+	if err := checkBackup(ctx, backup); err != nil {
+		return nil, fmt.Errorf("the backup %s: %w", backup, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	ready := path + ".restore"
+	if err := copySQLite(ctx, backup, ready); err != nil {
+		return nil, fmt.Errorf("copy the backup %s: %w", backup, err)
+	}
+	defer func() { err = errors.Join(err, removeSQLite(ready)) }()
+	if all, err = restoredFile(ctx, ready, r); err != nil || r.DryRun {
+		return all, err
+	}
+	return all, replaceSQLite(ctx, path, ready)
+}
+
+// checkBackup looks whether the file is a whole mesh database that this release knows.
+func checkBackup(ctx context.Context, path string) (err error) {
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", dsn(path, "mode=rw", "_query_only=1"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var verdict string
+	if err := db.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&verdict); err != nil {
+		return err
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("it is damaged: %s", verdict)
+	}
+	have, err := schemaVersion(ctx, db)
+	if err != nil {
+		return err
+	}
+	want, err := newest(sqliteMigrations)
+	switch {
+	case err != nil:
+		return err
+	case have == 0:
+		return errors.New("it is no mesh database")
+	case have > want:
+		return fmt.Errorf("its schema is version %d and this release knows %d: use the newer release", have, want)
+	}
+	return nil
+}
+
+// restoredFile says to the database in a file that nobody uses that it was restored.
+func restoredFile(ctx context.Context, path string, r Restore) (all []Restoration, err error) {
+	s, err := OpenSQLite(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.Restored(ctx, r)
+}
+
+// replaceSQLite writes the pages of the database in the file ready over those in the file
+// path, in one transaction: others read and write the one or the other.
+func replaceSQLite(ctx context.Context, path, ready string) (err error) {
+	if err := createPrivate(path); err != nil {
+		return fmt.Errorf("restore the mesh database %s: %w", path, err)
+	}
+	db, err := sql.Open("sqlite", dsn(path, pragma("synchronous", "FULL")))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	err = conn.Raw(func(c any) error {
+		b, err := c.(interface {
+			NewRestore(uri string) (*sqlite.Backup, error)
+		}).NewRestore(dsn(ready))
+		if err != nil {
+			return err
+		}
+		_, err = b.Step(-1)
+		return errors.Join(err, b.Finish())
+	})
+	if err != nil {
+		return fmt.Errorf("restore the mesh database %s: %w; if the file is damaged, stop whatever uses it, move it away with what lies beside it (%[1]s-*), and restore again", path, err)
+	}
+	return nil
+}
