@@ -9,3 +9,6 @@ var InspectSQLite = inspectSQLite
 
 // UseDriver has every store opened from now on use another driver of SQLite.
 func UseDriver(name string) { driverName = name }
+
+// ReplaceSQLite puts a file back to a backup and tells nobody.
+var ReplaceSQLite = replaceSQLite
