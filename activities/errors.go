@@ -25,13 +25,14 @@ const (
 	ErrIncomplete   = "IncompleteListing"   // the listing missed objects that exist
 	ErrCollision    = "ExternalIdCollision" // two live objects with one external id
 	ErrFenced       = "Fenced"              // another run holds the connector
+	ErrRestored     = "Restored"            // the database was put back to an earlier state
 	ErrGaveUp       = "GaveUp"              // the runbook's three retries are used up
 )
 
 // NonRetryable lists those types, for the retry policy.
 var NonRetryable = []string{
 	ErrDefinition, ErrWatermark, ErrSecret, ErrUnauthorized, ErrForbidden, ErrRefused, ErrBadData,
-	ErrEmpty, ErrIncomplete, ErrCollision, ErrFenced, ErrGaveUp,
+	ErrEmpty, ErrIncomplete, ErrCollision, ErrFenced, ErrRestored, ErrGaveUp,
 }
 
 // MaxRetries is how often a page is tried again before the run gives up (runbook,
@@ -114,6 +115,9 @@ func storeError(err error) error {
 			return retry(err, 1, 0)
 		}
 		return permanent(ErrFenced, err.Error())
+	}
+	if _, ok := errors.AsType[*mesh.RestoredError](err); ok {
+		return permanent(ErrRestored, err.Error())
 	}
 	if _, ok := errors.AsType[*mesh.LoopError](err); ok {
 		return permanent(ErrRefused, err.Error())

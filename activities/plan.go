@@ -45,12 +45,19 @@ func (a *Activities) plan(ctx context.Context, name string, def *connector.Defin
 	}
 	changed := connector.ChangedSince(state.ReadAs, def)
 	if p.Mode == ModeApproval {
+		if !state.RestoredAt.IsZero() {
+			return p, permanentf(ErrRestored, "the mesh database was restored from a backup since these deletes of connector %q were held: run a Full, which decides anew", in.Connector)
+		}
 		if len(changed) > 0 {
 			return p, permanentf(ErrDefinition, "the definition of connector %q has changed since its deletes were held (%s): run a Full, which decides anew", in.Connector, strings.Join(changed, ", "))
 		}
 		if hold != nil && (!p.Users && hold.Deletes[mesh.User] > 0 || !p.Groups && hold.Deletes[mesh.Group] > 0 || !p.Memberships && hold.Deletes[mesh.GroupMember] > 0) {
 			return p, permanentf(ErrDefinition, "connector %q no longer imports what its held deletes are about: turn the pass on again, or reject the deletes", in.Connector)
 		}
+		return p, nil
+	}
+	if !state.RestoredAt.IsZero() {
+		p.Mode, p.Note = ModeFull, "in full: the mesh database was restored from a backup ("+state.RestoredAt.UTC().Format(time.RFC3339)+")"
 		return p, nil
 	}
 	text, err := a.store.RawWatermark(ctx, name)

@@ -109,7 +109,7 @@ func (e *EpochError) Error() string {
 	what := fmt.Sprintf("offset %s is of another epoch of the feed of connector %q than %s: the database was restored from a backup since",
 		e.Since, e.Connector, e.Epoch)
 	if e.Since.Epoch == "" || e.Since.Epoch == e.Epoch {
-		what = fmt.Sprintf("the feed of connector %q ends with row %d, and nobody can have read row %d of it: was the database restored from a backup since, or is this another connector's offset?",
+		what = fmt.Sprintf("the feed of connector %q ends with row %d, and nobody can have read row %d of it: the database was restored from a backup since, or this is another connector's offset",
 			e.Connector, e.Last, e.Since.Seq)
 	}
 	return what + fmt.Sprintf(". Read the objects anew (starter objects %s), then go on after %s", e.Connector, Offset{e.Epoch, e.Last})

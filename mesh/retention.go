@@ -28,8 +28,10 @@ type Feed struct {
 	Epoch string `json:"epoch"`
 	// First is the seq of the oldest row that is kept, Last that of the newest; of a feed
 	// without rows, First is Last+1.
-	First   int64        `json:"first"`
-	Last    int64        `json:"last"`
+	First int64 `json:"first"`
+	Last  int64 `json:"last"`
+	// Offset is that of Last, as a consumer keeps it who has just read all objects.
+	Offset  string       `json:"offset"`
 	Readers []FeedReader `json:"readers"` // by name
 }
 

@@ -97,6 +97,7 @@ func (s *engine) Feed(ctx context.Context, connector string) (feed *Feed, err er
 		if _, err := first(ctx, from, []any{&f.Epoch, &f.First, &f.Last}, `SELECT epoch, pruned_seq + 1, seq FROM im_connectors WHERE key = ?`, conn); err != nil {
 			return err
 		}
+		f.Offset = Offset{f.Epoch, f.Last}.String()
 		readers, err := feedReaders(ctx, from, conn)
 		for _, r := range readers {
 			r.Epoch = cmp.Or(r.Epoch, f.Epoch)

@@ -126,6 +126,7 @@ func (b *bench) cli() *cli {
 		stderr:       &b.err,
 		tty:          b.tty,
 		openStore:    b.openStore,
+		database:     func() (string, error) { return b.url(), nil },
 		openSecrets:  func(s mesh.Store) (secrets.Backend, error) { return b.openSecrets(s), nil },
 		inspectStore: func(ctx context.Context) (mesh.Inspection, error) { return mesh.Inspect(ctx, b.url()) },
 		dial: func(_ context.Context, namespace string) (temporalClient, error) {

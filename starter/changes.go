@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -12,22 +13,29 @@ import (
 
 func newChangesCommand(c *cli) *cobra.Command {
 	var q mesh.ChangeQuery
-	var reader string
+	var reader, since string
+	var follow bool
 	var out *formatFlag
 	cmd := &cobra.Command{
 		Use:   "changes NAME",
 		Short: "Print the change feed of a connector",
-		Long: `Print the change feed of a connector: the rows with a seq greater than --since, in
-order. Everything is printed unless --limit says otherwise, and nothing is held in memory.
+		Long: `Print the change feed of a connector: the rows after the offset --since, in order.
+Everything is printed unless --limit says otherwise, and nothing is held in memory.
 
 With -o jsonl each line is {"seq","op","type","externalId","attributes","changed",
-"reason","runId","at"}, op being Add, Update or Delete; -o json is one array of the same.
-A consumer keeps the last seq and passes it as --since the next time, or has it kept:
---reader goes on after what that reader has acknowledged with 'starter feed ack'. Without
-either the feed begins with the oldest row that is kept; rows after --since that were
-removed are an error.`,
+"reason","runId","at","epoch"}, op being Add, Update or Delete; -o json is one array of
+the same. A consumer keeps the last epoch and seq and passes them as --since EPOCH:SEQ the
+next time, or has them kept: --reader goes on after what that reader has acknowledged with
+'starter feed ack'. Without either the feed begins with the oldest row that is kept.
+
+Exit code 5 says that a consumer cannot go on there and has to read 'starter objects'
+anew: rows after --since were removed, or the database was restored from a backup, which
+begins a new epoch. --since SEQ, without an epoch, cannot tell a restored feed unless it
+ends before SEQ.
+
+--follow goes on with rows as they are written, until Ctrl-C.`,
 		Example: `  starter changes contoso --since 0 -o jsonl
-  starter changes contoso --since 1042
+  starter changes contoso --since PVIXCXZJ4TGS25AKVXPW6IBNBZ:1042 -o jsonl --follow
   starter changes contoso --reader warehouse -o jsonl
   starter changes contoso --id 00u1abcdefGHIJKLMN0h8`,
 		Args:              oneArg("NAME", ""),
@@ -37,48 +45,55 @@ removed are an error.`,
 		if q.Limit < 0 {
 			return usagef("--limit %d: want a number from 0 (no limit)", q.Limit)
 		}
-		if q.Since < 0 {
-			return usagef("--since %d: want a seq from 0 (the start of the feed)", q.Since)
+		at, err := mesh.ParseOffset(since)
+		if err != nil {
+			return usagef("--since: %w", err)
 		}
-		since := cmd.Flags().Changed("since")
-		if since && reader != "" {
+		given := cmd.Flags().Changed("since")
+		switch {
+		case given && reader != "":
 			return usagef("--since and --reader: say where to begin in one way")
+		case follow && q.Limit > 0:
+			return usagef("--follow and --limit: choose one")
+		case follow && out.value == asJSON:
+			return usagef("--follow has no end, and -o json is one array: use -o jsonl")
 		}
-		q.Connector, q.Kept = args[0], !since && reader == ""
+		q.Connector, q.Kept = args[0], !given && reader == ""
 		return c.withStore(ctx, func(store mesh.Store) error {
 			if reader != "" {
-				var err error
-				if q.Since, err = acknowledged(ctx, store, q.Connector, reader); err != nil {
+				if at, err = acknowledged(ctx, store, q.Connector, reader); err != nil {
 					return err
 				}
 			}
-			return c.printChanges(ctx, store, q, out.value)
+			q.Since, q.Epoch = at.Seq, at.Epoch
+			return c.printChanges(ctx, store, q, follow, out.value)
 		})
 	})
-	cmd.Flags().Int64Var(&q.Since, "since", 0, "only rows after this seq")
+	cmd.Flags().StringVar(&since, "since", "0", "only rows after this `OFFSET`, EPOCH:SEQ or SEQ")
 	cmd.Flags().StringVar(&reader, "reader", "", "only rows that this reader has not acknowledged")
 	cmd.Flags().StringVar(&q.ID, "id", "", "only the object with this external id")
 	cmd.Flags().StringVar(&q.RunID, "run", "", "only what this run wrote")
 	cmd.Flags().IntVar(&q.Limit, "limit", 0, "at most this many; 0 for all")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with rows as they are written")
 	out = addFormat(cmd, table, jsonl, asJSON)
 	return cmd
 }
 
 // acknowledged is the offset of a declared reader.
-func acknowledged(ctx context.Context, store mesh.Store, connector, reader string) (int64, error) {
+func acknowledged(ctx context.Context, store mesh.Store, connector, reader string) (mesh.Offset, error) {
 	feed, err := store.Feed(ctx, connector)
 	if err != nil {
-		return 0, err
+		return mesh.Offset{}, err
 	}
 	for _, r := range feed.Readers {
 		if r.Name == reader {
-			return r.Acked, nil
+			return mesh.Offset{Epoch: r.Epoch, Seq: r.Acked}, nil
 		}
 	}
-	return 0, &mesh.NotFoundError{Kind: "reader", Name: reader}
+	return mesh.Offset{}, &mesh.NotFoundError{Kind: "reader", Name: reader}
 }
 
-func (c *cli) printChanges(ctx context.Context, store mesh.Store, q mesh.ChangeQuery, f format) error {
+func (c *cli) printChanges(ctx context.Context, store mesh.Store, q mesh.ChangeQuery, follow bool, f format) error {
 	err := readable(ctx, store, q.Connector, func() (bool, error) {
 		for _, err := range store.Changes(ctx, mesh.ChangeQuery{Connector: q.Connector, Limit: 1, Kept: true}) {
 			return err == nil, err
@@ -88,14 +103,22 @@ func (c *cli) printChanges(ctx context.Context, store mesh.Store, q mesh.ChangeQ
 	if err != nil {
 		return err
 	}
-	for _, err := range store.Changes(ctx, mesh.ChangeQuery{Connector: q.Connector, Since: q.Since, Kept: q.Kept, Limit: 1}) {
+	for _, err := range store.Changes(ctx, mesh.ChangeQuery{Connector: q.Connector, Since: q.Since, Epoch: q.Epoch, Kept: q.Kept, Limit: 1}) {
 		if err != nil { // before anything is printed
 			return err
 		}
 	}
 	columns := []column{{"SEQ", 8}, {"AT", 20}, {"OP", 6}, {"TYPE", 11}, {"EXTERNAL ID", 41}, {"WHAT", 0}}
-	rows := func(yield func(mesh.Change, error) bool) {
-		for ch, err := range store.Changes(ctx, q) {
+	if follow {
+		return c.followChanges(ctx, store, q, f, columns)
+	}
+	return stream(c, f, columns, changeRows(store.Changes(ctx, q)), changeCells)
+}
+
+// changeRows are changes as they are printed.
+func changeRows(changes iter.Seq2[mesh.Change, error]) iter.Seq2[mesh.Change, error] {
+	return func(yield func(mesh.Change, error) bool) {
+		for ch, err := range changes {
 			if ch.Changed == nil {
 				ch.Changed = []string{} // an array in JSON, whatever the op
 			}
@@ -105,7 +128,6 @@ func (c *cli) printChanges(ctx context.Context, store mesh.Store, q mesh.ChangeQ
 			}
 		}
 	}
-	return stream(c, f, columns, rows, changeCells)
 }
 
 func changeCells(ch mesh.Change) []string {

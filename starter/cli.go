@@ -30,6 +30,7 @@ type cli struct {
 	tty    terminal
 
 	openStore   func(ctx context.Context) (mesh.Store, error)
+	database    func() (string, error) // the URL of the mesh database
 	openSecrets func(store mesh.Store) (secrets.Backend, error)
 	// inspectStore looks at the mesh database and creates nothing.
 	inspectStore func(ctx context.Context) (mesh.Inspection, error)
@@ -76,6 +77,7 @@ func newCLI() *cli {
 		stderr:       os.Stderr,
 		tty:          osTerminal{},
 		openStore:    app.OpenStore,
+		database:     app.DatabaseURL,
 		openSecrets:  func(s mesh.Store) (secrets.Backend, error) { return app.OpenSecrets(s) },
 		inspectStore: app.InspectStore,
 		checkKey:     app.CheckKey,

@@ -20,6 +20,7 @@ const (
 	exitUsage       = 2
 	exitHeldDeletes = 3
 	exitSkipped     = 4
+	exitReadAnew    = 5   // a consumer's offset is void: it has to read the objects anew
 	exitInterrupted = 130 // Ctrl-C, as shells report it
 )
 
@@ -126,7 +127,17 @@ func (c *cli) finish(ctx context.Context, cmd *cobra.Command, err error) int {
 		return exitInterrupted
 	}
 	c.warnf("%s", err)
+	if readAnew(err) {
+		return exitReadAnew
+	}
 	return exitError
+}
+
+// readAnew says that a consumer of the feed cannot go on where it asks to.
+func readAnew(err error) bool {
+	_, other := errors.AsType[*mesh.EpochError](err)
+	_, pruned := errors.AsType[*mesh.PrunedError](err)
+	return other || pruned
 }
 
 // warnf writes a message of the command to standard error.

@@ -40,9 +40,12 @@ func newFeedShow(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show which rows a feed has, and who reads it",
-		Long: `Show the seq of the first and last row of a connector's feed, and its declared readers
-with the last row that each has acknowledged.`,
+		Long: `Show the seq of the first and last row of a connector's feed, the feed's epoch, and its
+declared readers with the last row that each has acknowledged. A new epoch begins when the
+database is restored from a backup ('starter restored'). The offset, EPOCH:SEQ, is where a
+consumer goes on that reads all objects after this.`,
 		Example: `  starter feed show contoso
+  offset=$(starter feed show contoso -o json | jq -r .offset)
   starter feed show contoso -o json | jq '.readers[] | select(.acked < 1000)'`,
 		Args:              feedArgs(),
 		ValidArgsFunction: c.completeConnector,
@@ -66,13 +69,17 @@ func (c *cli) printFeed(ctx context.Context, store mesh.Store, name string, f fo
 	if feed.First <= feed.Last {
 		kept = fmt.Sprintf("%d to %d", feed.First, feed.Last)
 	}
-	if err := printFields(c.stdout, []field{{"Connector", name}, {"Rows", kept}, {"Epoch", feed.Epoch}}); err != nil || len(feed.Readers) == 0 {
+	if err := printFields(c.stdout, []field{{"Connector", name}, {"Rows", kept}, {"Epoch", feed.Epoch}, {"Offset", feed.Offset}}); err != nil || len(feed.Readers) == 0 {
 		return err
 	}
 	printLine(c.stdout, "")
 	rows := make([][]string, len(feed.Readers))
 	for i, r := range feed.Readers {
-		rows[i] = []string{r.Name, strconv.FormatInt(r.Acked, 10), strconv.FormatInt(feed.Last-r.Acked, 10), stamp(r.UpdatedAt)}
+		behind := strconv.FormatInt(feed.Last-r.Acked, 10)
+		if r.Epoch != feed.Epoch {
+			behind = "has to read anew"
+		}
+		rows[i] = []string{r.Name, strconv.FormatInt(r.Acked, 10), behind, stamp(r.UpdatedAt)}
 	}
 	return printTable(c.stdout, []string{"READER", "ACKED", "BEHIND", "AT"}, rows)
 }
@@ -81,25 +88,30 @@ func newFeedAck(c *cli) *cobra.Command {
 	var reader string
 	var out *formatFlag
 	cmd := &cobra.Command{
-		Use:   "ack NAME SEQ --reader READER",
+		Use:   "ack NAME OFFSET --reader READER",
 		Short: "Note that a reader has handled the feed up to a row",
-		Long: `Note that a reader has handled the feed up to the row SEQ, and declare the reader when it
-is new: from then on no row after SEQ is removed before the reader has acknowledged it. An
-offset never moves backwards. Declare a reader with 0 before it begins with the first row.`,
+		Long: `Note that a reader has handled the feed up to a row, and declare the reader when it is
+new: from then on no later row is removed before the reader has acknowledged it. An offset
+never moves backwards. Declare a reader with 0 before it begins with the first row.
+
+OFFSET is EPOCH:SEQ, or the SEQ of a row alone. After the database was restored from a
+backup, a reader reads the objects anew and then names the new epoch; until then this ends
+with exit code 5.`,
 		Example: `  starter feed ack contoso 0 --reader warehouse
-  starter feed ack contoso 1100 --reader warehouse`,
-		Args:              feedArgs("SEQ"),
+  starter feed ack contoso 1100 --reader warehouse
+  starter feed ack contoso "$(starter feed show contoso -o json | jq -r .offset)" --reader warehouse`,
+		Args:              feedArgs("OFFSET"),
 		ValidArgsFunction: c.completeConnector,
 		RunE: c.action(func(ctx context.Context, args []string) error {
-			seq, err := strconv.ParseInt(args[1], 10, 64)
-			if err != nil || seq < 0 {
-				return usagef("SEQ %q: want the seq of a row, or 0", args[1])
+			to, err := mesh.ParseOffset(args[1])
+			if err != nil {
+				return usagef("OFFSET: %w", err)
 			}
 			if reader == "" {
 				return usagef("--reader: say who has read the feed")
 			}
 			return c.withStore(ctx, func(store mesh.Store) error {
-				r, err := store.Acknowledge(ctx, args[0], reader, seq)
+				r, err := store.Acknowledge(ctx, args[0], reader, to)
 				if err != nil {
 					return err
 				}

@@ -22,7 +22,7 @@ func TestFeed(t *testing.T) {
 	require.Regexp(t, `(?m)^READER +ACKED +BEHIND`, b.ok("feed", "show", "contoso"))
 	require.Regexp(t, `(?m)^warehouse +1 +6 `, b.out.String())
 	b.fails(exitError, "ends with row 7", "feed", "ack", "contoso", "8", "--reader", "warehouse")
-	b.fails(exitUsage, "want the seq of a row", "feed", "ack", "contoso", "x", "--reader", "warehouse")
+	b.fails(exitUsage, "is no offset: want EPOCH:SEQ", "feed", "ack", "contoso", "x", "--reader", "warehouse")
 	b.fails(exitUsage, "--reader", "feed", "ack", "contoso", "1")
 	b.fails(exitError, `connector "nobody" does not exist`, "feed", "show", "nobody")
 
@@ -40,7 +40,7 @@ func TestFeed(t *testing.T) {
 	require.Equal(t, mesh.Pruned{Changes: 1, WaitsFor: "warehouse"}, done)
 	require.Contains(t, b.ok("feed", "prune", "contoso", "--changes-older-than", "1ns", "--dry-run"), "Older rows are kept for reader warehouse.")
 
-	b.fails(exitError, "were removed by retention", "changes", "contoso", "--since", "0")
+	b.fails(exitReadAnew, "were removed by retention", "changes", "contoso", "--since", "0")
 	require.Contains(t, b.ok("changes", "contoso"), "00u2", "the oldest that is kept")
 	require.NotRegexp(t, `(?m)^1 `, b.out.String())
 	require.Contains(t, b.ok("changes", "contoso", "--reader", "warehouse"), "00u2")

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -124,7 +125,7 @@ func TestChanges(t *testing.T) {
 	rows := decodeLines[map[string]any](t, text)
 	require.Greater(t, len(rows), 5)
 	for i, row := range rows {
-		require.ElementsMatch(t, []string{"seq", "op", "type", "externalId", "attributes", "changed", "reason", "runId", "at"}, keys(row))
+		require.ElementsMatch(t, []string{"seq", "op", "type", "externalId", "attributes", "changed", "reason", "runId", "at", "epoch"}, keys(row))
 		require.InDelta(t, i+1, row["seq"], 0)
 		require.IsType(t, []any{}, row["changed"], "an array, whatever the op")
 		require.Regexp(t, `Z$`, row["at"])
@@ -139,7 +140,8 @@ func TestChanges(t *testing.T) {
 	last := all[len(all)-1]
 	tail := decodeLines[mesh.Change](t, b.ok("changes", "contoso", "--since", "3", "-o", "jsonl"))
 	require.Equal(t, all[3:], tail)
-	require.Empty(t, b.ok("changes", "contoso", "--since", "99999", "-o", "jsonl"))
+	require.Empty(t, b.ok("changes", "contoso", "--since", fmt.Sprint(last.Seq), "-o", "jsonl"))
+	b.fails(exitReadAnew, "nobody can have read row 99999", "changes", "contoso", "--since", "99999", "-o", "jsonl")
 	require.Len(t, decodeLines[mesh.Change](t, b.ok("changes", "contoso", "--limit", "2", "-o", "jsonl")), 2, "--since defaults to 0")
 	for _, ch := range decodeLines[mesh.Change](t, b.ok("changes", "contoso", "--id", "00u1", "-o", "jsonl")) {
 		require.Equal(t, "00u1", ch.ExternalID)

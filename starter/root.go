@@ -22,7 +22,8 @@ secrets, starts, schedules and follows imports, answers held deletes, and reads 
 Standard output carries the result only; everything else goes to standard error.
 
 Exit codes: 0 success, or a run that ended as Completed; 1 an error, or a run that
-ended as Failed or Cancelled; 2 wrong usage; 3 HeldDeletes; 4 Skipped; 130 interrupted.
+ended as Failed or Cancelled; 2 wrong usage; 3 HeldDeletes; 4 Skipped; 5 a consumer of a
+feed has to read the objects anew; 130 interrupted.
 
 Environment:
   IDENTITYMESH_DB          the mesh database, sqlite:///path/to/file or postgres://…
@@ -86,6 +87,9 @@ func newRoot(c *cli) *cobra.Command {
 		newObjectsCommand(c),
 		newChangesCommand(c),
 		newFeedCommand(c),
+		newBackupCommand(c),
+		newRestoreCommand(c),
+		newRestoredCommand(c),
 		newExportCommand(c),
 		newCodecCommand(c),
 		newDeploymentCommand(c),

@@ -16,20 +16,21 @@ import (
 func newScheduleCommand(c *cli) *cobra.Command {
 	return c.group(&cobra.Command{
 		Use:   "schedule",
-		Short: "Import on a schedule: apply, show, pause, resume, trigger, backfill, delete",
+		Short: "Import on a schedule: apply, show, pause, resume, trigger, backfill, delete, export",
 		Long: `Import on a schedule. A connector has one Temporal Schedule, import-NAME. It starts
 imports of mode Auto: a delta, or the full walk when the weekly reconcile is due.`,
 		Example: `  starter schedule apply contoso --every 15m --reconcile "Sun 02:00" --timezone Europe/Berlin
   starter schedule show contoso`,
 	}, newScheduleApply(c), newScheduleShow(c), newSchedulePause(c), newScheduleResume(c),
-		newScheduleTrigger(c), newScheduleBackfill(c), newScheduleDelete(c))
+		newScheduleTrigger(c), newScheduleBackfill(c), newScheduleDelete(c), newScheduleExport(c))
 }
 
 func newScheduleApply(c *cli) *cobra.Command {
 	var cadence workflows.Cadence
+	var file string
 	var out *formatFlag
 	cmd := &cobra.Command{
-		Use:   "apply NAME --every 15m [--reconcile \"Sun 02:00\" [--timezone ZONE]]",
+		Use:   "apply NAME --every 15m [--reconcile \"Sun 02:00\" [--timezone ZONE]] | -f FILE",
 		Short: "Create a connector's schedule, or change it",
 		Long: `Create a connector's schedule, or make it what the flags say: what is left out is no part
 of it any more. Applying it again changes nothing.
@@ -41,12 +42,27 @@ of it any more. Applying it again changes nothing.
 
 A tick while an import runs is skipped. A tick missed while Temporal was down is made up
 for within the catch-up window: as long as --every, at least a minute, at most an hour.
-Ticks are spread by a tenth of --every, at most 30 seconds. A paused schedule stays so.`,
+Ticks are spread by a tenth of --every, at most 30 seconds. A paused schedule stays so.
+
+-f applies every schedule of a file that 'starter schedule export' wrote; one that is not
+there any more is created as it was, paused if it was paused.`,
 		Example: `  starter schedule apply contoso --every 15m --reconcile "Sun 02:00"
-  starter schedule apply contoso --every 1h --reconcile "Sat 23:30" --timezone Europe/Berlin`,
-		Args:              oneArg("NAME", ""),
+  starter schedule apply contoso --every 1h --reconcile "Sat 23:30" --timezone Europe/Berlin
+  starter schedule apply -f schedules.json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if file != "" {
+				return noArgs("the file of -f names the connectors")(cmd, args)
+			}
+			return oneArg("NAME", "or use -f FILE")(cmd, args)
+		},
 		ValidArgsFunction: c.completeConnector,
 		RunE: c.action(func(ctx context.Context, args []string) error {
+			if file != "" {
+				if cadence != (workflows.Cadence{}) {
+					return usagef("-f: the file says when to import, not --every, --reconcile and --timezone")
+				}
+				return c.applyFile(ctx, file, out.value)
+			}
 			plan, err := newSchedulePlan(args[0], "", cadence)
 			if err != nil {
 				return err
@@ -60,6 +76,7 @@ Ticks are spread by a tenth of --every, at most 30 seconds. A paused schedule st
 	cmd.Flags().StringVar(&cadence.Every, "every", "", "the time between two imports, such as 15m")
 	cmd.Flags().StringVar(&cadence.Reconcile, "reconcile", "", "the weekly slot of the full walk, such as \"Sun 02:00\"")
 	cmd.Flags().StringVar(&cadence.Timezone, "timezone", "", "the zone of --reconcile, such as Europe/Berlin (default UTC)")
+	cmd.Flags().StringVarP(&file, "file", "f", "", "the schedules of this `FILE`, as 'schedule export' wrote it; - reads standard input")
 	out = addFormat(cmd, table, asJSON)
 	return cmd
 }
@@ -95,16 +112,29 @@ type change struct {
 }
 
 func (c *cli) applySchedule(ctx context.Context, t temporalClient, plan schedulePlan, f format) error {
-	a, err := c.makeSchedule(ctx, t, plan)
+	a, err := c.applyOne(ctx, t, plan)
 	if err != nil {
-		return scheduleError("apply", plan.connector, err)
-	}
-	if a.Paused {
-		c.notef("note: the schedule is paused; 'starter schedule resume %s' lets it run", plan.connector)
+		return err
 	}
 	if f == asJSON {
 		return printJSON(c.stdout, a)
 	}
+	return c.printApplied(a, plan)
+}
+
+// applyOne is makeSchedule for an operator.
+func (c *cli) applyOne(ctx context.Context, t temporalClient, plan schedulePlan) (applied, error) {
+	a, err := c.makeSchedule(ctx, t, plan)
+	if err != nil {
+		return a, scheduleError("apply", plan.connector, err)
+	}
+	if a.Paused {
+		c.notef("note: the schedule is paused; 'starter schedule resume %s' lets it run", plan.connector)
+	}
+	return a, nil
+}
+
+func (c *cli) printApplied(a applied, plan schedulePlan) error {
 	if _, err := fmt.Fprintf(c.stdout, "schedule of connector %s %s: %s\n", plan.connector, a.Result, cadenceText(plan.cadence)); err != nil {
 		return err
 	}
@@ -162,15 +192,18 @@ func (c *cli) applyPlan(ctx context.Context, t temporalClient, plan schedulePlan
 	if !noSchedule(err) {
 		return a, err
 	}
+	if plan.paused && plan.note != "" {
+		note = plan.note // it says why
+	}
 	_, err = schedules.Create(ctx, client.ScheduleOptions{
-		ID: a.Schedule, Spec: spec, Action: plan.action(attributes),
+		ID: a.Schedule, Spec: spec, Action: plan.action(attributes), Paused: plan.paused,
 		Overlap: overlapPolicy, CatchupWindow: plan.catchUp(), Note: note,
 		Memo: map[string]any{"appliedBy": c.operator()},
 	})
 	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) { // somebody was faster
 		return a, handle.Update(ctx, update)
 	}
-	a.Result = "created"
+	a.Result, a.Paused = "created", plan.paused
 	return a, err
 }
 

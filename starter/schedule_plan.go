@@ -43,6 +43,10 @@ type schedulePlan struct {
 	cadence   workflows.Cadence // in one spelling, so that equal ones are equal
 	every     time.Duration     // 0: none
 	slot      *activities.Slot  // nil: none
+
+	// Of one that is created; one that is there stays as it is.
+	paused bool
+	note   string
 }
 
 // newSchedulePlan checks a cadence. Its errors are about the command line.

@@ -21,6 +21,11 @@ type column struct {
 // stream prints a sequence of any length as it comes, in bounded memory.
 func stream[T any](c *cli, f format, columns []column, rows iter.Seq2[T, error], cells func(T) []string) error {
 	w := bufio.NewWriterSize(c.stdout, 64<<10)
+	return streamTo(c, w, f, columns, rows, cells)
+}
+
+// streamTo is stream through a writer that whoever makes the rows may flush.
+func streamTo[T any](c *cli, w *bufio.Writer, f format, columns []column, rows iter.Seq2[T, error], cells func(T) []string) error {
 	var err error
 	switch f {
 	case jsonl:
