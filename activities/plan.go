@@ -45,7 +45,7 @@ func (a *Activities) plan(ctx context.Context, name string, def *connector.Defin
 	}
 	changed := connector.ChangedSince(state.ReadAs, def)
 	if p.Mode == ModeApproval {
-		if !state.RestoredAt.IsZero() {
+		if state.Unhealed {
 			return p, permanentf(ErrRestored, "the mesh database was restored from a backup since these deletes of connector %q were held: run a Full, which decides anew", in.Connector)
 		}
 		if len(changed) > 0 {
@@ -56,7 +56,7 @@ func (a *Activities) plan(ctx context.Context, name string, def *connector.Defin
 		}
 		return p, nil
 	}
-	if !state.RestoredAt.IsZero() {
+	if state.Unhealed {
 		p.Mode, p.Note = ModeFull, "in full: the mesh database was restored from a backup ("+state.RestoredAt.UTC().Format(time.RFC3339)+")"
 		return p, nil
 	}

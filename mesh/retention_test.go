@@ -171,7 +171,7 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 		require.NoError(t, s.Close())
 		raw := rawURL(t, url)
 		for _, q := range []string{
-			`ALTER TABLE im_connectors DROP COLUMN restored_at`, // the other column goes with its table
+			`ALTER TABLE im_connectors DROP COLUMN unhealed`, `ALTER TABLE im_connectors DROP COLUMN restored_at`, // the other column goes with its table
 			`DROP INDEX im_runs_open`, `DROP INDEX im_runs_order`,
 			`DROP TABLE im_followers`, `DROP TABLE im_change_totals`, `DROP TABLE im_run_totals`,
 			`DROP TABLE im_readers`, `ALTER TABLE im_connectors DROP COLUMN pruned_seq`,

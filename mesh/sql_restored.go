@@ -79,7 +79,7 @@ func (t *tx) restored(ctx context.Context, r Restore) (Restoration, error) {
 			WHERE connector_key = ?1 AND EXISTS (SELECT 1 FROM im_runs r WHERE r.connector_key = ?1)`, []any{t.conn}},
 		{`UPDATE im_readers SET epoch = ?2 WHERE connector_key = ?1 AND epoch = ''`, []any{t.conn, one.OldEpoch}},
 		{`UPDATE im_connectors SET epoch = ?2, lease_run = NULL, lease_until = 0, lease_token = lease_token + ?3,
-			waiting_run = NULL, waiting_until = 0, restored_at = ?4 WHERE key = ?1`, []any{t.conn, one.Epoch, tokensLost, t.now}},
+			waiting_run = NULL, waiting_until = 0, restored_at = ?4, unhealed = 1 WHERE key = ?1`, []any{t.conn, one.Epoch, tokensLost, t.now}},
 	} {
 		if _, err := t.exec(ctx, step.sql, step.args...); err != nil {
 			return one, err
@@ -118,7 +118,7 @@ func scanText(rows *rowSet) (text string, err error) {
 
 // healed notes that a Full has read what a restored database may lack.
 func (t *tx) healed(ctx context.Context) error {
-	_, err := t.exec(ctx, `UPDATE im_connectors SET restored_at = NULL WHERE key = ?1 AND restored_at IS NOT NULL
+	_, err := t.exec(ctx, `UPDATE im_connectors SET unhealed = 0 WHERE key = ?1 AND unhealed <> 0
 		AND EXISTS (SELECT 1 FROM im_runs r WHERE r.key = ?2 AND lower(r.mode) = 'full')`, t.conn, t.run)
 	return err
 }
@@ -127,7 +127,7 @@ func (t *tx) healed(ctx context.Context) error {
 // decided anew: what was answered or changed after the backup is not known.
 func (t *tx) undecided(ctx context.Context, connector string) error {
 	var n int
-	_, err := first(ctx, t, []any{&n}, `SELECT count(*) FROM im_connectors WHERE key = ? AND restored_at IS NOT NULL`, t.conn)
+	_, err := first(ctx, t, []any{&n}, `SELECT count(*) FROM im_connectors WHERE key = ? AND unhealed <> 0`, t.conn)
 	if n == 0 {
 		return err
 	}

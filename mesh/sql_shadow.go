@@ -76,8 +76,8 @@ func (t *tx) shadowSource(ctx context.Context, connector, name string) (from int
 // copyConnector makes the shadow, which becomes t.conn.
 func (t *tx) copyConnector(ctx context.Context, from int64, name string) error {
 	if _, err := first(ctx, t, []any{&t.conn}, `
-		INSERT INTO im_connectors (name, type, config_json, auth_json, created_at, updated_at, epoch, settled_scope, read_as, restored_at, shadow_of)
-		SELECT ?, type, config_json, auth_json, ?, updated_at, ?, settled_scope, read_as, restored_at, key FROM im_connectors WHERE key = ?
+		INSERT INTO im_connectors (name, type, config_json, auth_json, created_at, updated_at, epoch, settled_scope, read_as, restored_at, unhealed, shadow_of)
+		SELECT ?, type, config_json, auth_json, ?, updated_at, ?, settled_scope, read_as, restored_at, unhealed, key FROM im_connectors WHERE key = ?
 		RETURNING key`, name, t.now, rand.Text(), from); err != nil {
 		return err
 	}

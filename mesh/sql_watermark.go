@@ -95,8 +95,8 @@ func (s *engine) ReadState(ctx context.Context, connector string) (r ReadState, 
 			return err
 		}
 		var restored int64
-		_, err = first(ctx, from, []any{&r.ReadAs, &r.DerivesEveryone, &restored},
-			`SELECT read_as, everyone_key IS NOT NULL, coalesce(restored_at, 0) FROM im_connectors WHERE key = ?`, conn)
+		_, err = first(ctx, from, []any{&r.ReadAs, &r.DerivesEveryone, &restored, &r.Unhealed},
+			`SELECT read_as, everyone_key IS NOT NULL, coalesce(restored_at, 0), unhealed FROM im_connectors WHERE key = ?`, conn)
 		r.RestoredAt = fromMillis(restored)
 		return err
 	})

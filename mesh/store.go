@@ -224,9 +224,10 @@ type ReadState struct {
 	// DerivesEveryone says that the last Full found exactly one group Everyone whose
 	// members were exactly the live users: newcomers get their edge without a read.
 	DerivesEveryone bool
-	// RestoredAt is when somebody said that the database had been restored from a backup;
-	// zero once a Full has been committed since.
+	// RestoredAt is when somebody said last that the database had been restored from a backup,
+	// zero if nobody did. Unhealed says that no Full has been committed since.
 	RestoredAt time.Time
+	Unhealed   bool
 }
 
 // SettleResult says how far [Writer.Settle] came.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,9 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/internal/deployment"
+	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/preflight"
 	"github.com/identitymesh/okta-connector/workflows"
 )
@@ -40,7 +43,7 @@ func (c *cli) checkTemporal(ctx context.Context, name, queue string) []preflight
 		}
 		temporal.Found = "reachable, the namespace exists"
 		checkAttributes(ctx, t, &attributes)
-		checkSchedule(ctx, t, name, queue, &schedule)
+		c.checkSchedule(ctx, t, name, queue, &schedule)
 		return nil
 	})
 	if err != nil {
@@ -114,7 +117,7 @@ func checkAttributes(ctx context.Context, t temporalClient, s *preflight.Step) {
 		strings.Join(missing, " --type Keyword --name ") + " --type Keyword"
 }
 
-func checkSchedule(ctx context.Context, t temporalClient, name, queue string, s *preflight.Step) {
+func (c *cli) checkSchedule(ctx context.Context, t temporalClient, name, queue string, s *preflight.Step) {
 	ctx, cancel := context.WithTimeout(ctx, temporalTimeout)
 	defer cancel()
 	s.Result = preflight.OK
@@ -135,6 +138,51 @@ func checkSchedule(ctx context.Context, t temporalClient, name, queue string, s 
 	default:
 		s.Found = scheduleID(name)
 	}
+	if err != nil {
+		return
+	}
+	lost, err := c.lostRun(ctx, t, name, d)
+	if err != nil || lost == nil {
+		return // what cannot be asked is nothing to warn of
+	}
+	s.Result, s.Found = preflight.Warning, fmt.Sprintf("Temporal completed run %s of %s, which this database knows nothing of", lost.StartWorkflowResult.FirstExecutionRunID, stamp(lost.ActualTime))
+	s.Advice = "was the database restored from a backup? Then say so with `starter restored --all`. Or is it another one than the worker's (" + app.EnvDB + ")?"
+}
+
+// lostRun is an import that Temporal knows to have completed and whose row the database does
+// not have, although none is removed at that age; nil without one. A completed import always
+// has a row: the database was put back to an earlier state, or is another one.
+func (c *cli) lostRun(ctx context.Context, t temporalClient, name string, d *client.ScheduleDescription) (lost *client.ScheduleActionResult, err error) {
+	if i, err := c.inspectStore(ctx); err != nil || !i.Exists {
+		return nil, err
+	}
+	err = c.withStore(ctx, func(store mesh.Store) error {
+		state, err := store.ReadState(ctx, name)
+		if err != nil {
+			return err
+		}
+		for _, a := range slices.Backward(d.Info.RecentActions) {
+			if a.StartWorkflowResult == nil || a.ActualTime.Before(state.RestoredAt) || a.ActualTime.Before(c.now().Add(-mesh.MinRunAge)) {
+				continue
+			}
+			r := a.StartWorkflowResult
+			if _, err := store.Run(ctx, r.FirstExecutionRunID); err == nil {
+				continue
+			} else if _, unknown := errors.AsType[*mesh.NotFoundError](err); !unknown {
+				return err
+			}
+			w, err := t.DescribeWorkflowExecution(ctx, r.WorkflowID, r.FirstExecutionRunID)
+			if err != nil {
+				return err
+			}
+			if w.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+				lost = &a
+				return nil
+			}
+		}
+		return nil
+	})
+	return lost, err
 }
 
 func queueOfSchedule(d *client.ScheduleDescription) string {

@@ -13,7 +13,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/client"
 
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/okta/oktasim"
@@ -135,6 +138,16 @@ func TestCheckOfTemporal(t *testing.T) {
 			b.ok("schedule", "apply", "contoso", "--every", "15m")
 			b.ok("schedule", "pause", "contoso", "--note", "maintenance")
 		}, stepSchedule, preflight.Warning, "paused: ", "starter schedule resume contoso"},
+		"a run that the database lost": {func(b *bench) { b.ticked(time.Minute, enums.WORKFLOW_EXECUTION_STATUS_COMPLETED) },
+			stepSchedule, preflight.Warning, "completed run lost-run of", "starter restored --all"},
+		"it was told": {func(b *bench) {
+			b.ticked(time.Minute, enums.WORKFLOW_EXECUTION_STATUS_COMPLETED)
+			b.ok("restored", "--all", "--yes")
+		}, stepSchedule, preflight.OK, "the next run", ""},
+		"a run that failed before it began": {func(b *bench) { b.ticked(time.Minute, enums.WORKFLOW_EXECUTION_STATUS_FAILED) },
+			stepSchedule, preflight.OK, "the next run", ""},
+		"a run whose row may have been removed": {func(b *bench) { b.ticked(9*24*time.Hour, enums.WORKFLOW_EXECUTION_STATUS_COMPLETED) },
+			stepSchedule, preflight.OK, "the next run", ""},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -187,4 +200,13 @@ func TestReportIsWrapped(t *testing.T) {
 	out.Reset()
 	writeReport(&out, r, 0)
 	require.Len(t, strings.Split(out.String(), "\n"), 5, "a pipe gets one line for each text")
+}
+
+// ticked gives the connector a schedule that has started a run which the database does not
+// know.
+func (b *bench) ticked(ago time.Duration, status enums.WorkflowExecutionStatus) {
+	b.ok("schedule", "apply", "contoso", "--every", "15m")
+	b.temporal.describe = &workflow.WorkflowExecutionInfo{Status: status}
+	b.stored().Info.RecentActions = []client.ScheduleActionResult{{ActualTime: b.now.Add(-ago),
+		StartWorkflowResult: &client.ScheduleWorkflowExecution{WorkflowID: "import-contoso-auto", FirstExecutionRunID: "lost-run"}}}
 }

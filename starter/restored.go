@@ -25,8 +25,8 @@ once. 'starter restore' does it by itself. For each connector
   - the feed begins a new epoch: consumers with an offset from before are refused, and
     told to read the objects anew (exit code 5);
   - runs that were under way are ended, and can write no more;
-  - the watermark is dropped: the next run is a Full, which heals what the backup lacks, and
-    says why;
+  - the watermark is dropped: the next run is a Full, which heals what the backup lacks,
+    and says why;
   - deletes that are held back stay so; an approval of them is taken back, and none is
     accepted until that Full has decided anew.
 

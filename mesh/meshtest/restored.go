@@ -138,17 +138,19 @@ func testRestoreFull(t *testing.T, b *bench) {
 	require.Zero(t, state().RestoredAt)
 	require.NotEmpty(t, b.restored().Watermark)
 	require.NotZero(t, state().RestoredAt)
+	require.True(t, state().Unhealed)
 	w, err := b.store.StoredWatermark(b.ctx, b.name)
 	require.NoError(t, err)
 	require.Equal(t, []string{"", "restored by ops"}, []string{w.Text, w.UpdatedBy})
 	dead := b.as("Full").begin()
 	_, err = b.store.End(b.ctx, dead.id, mesh.Failed, "x")
 	require.NoError(t, err)
-	require.NotZero(t, state().RestoredAt, "a failed Full has healed nothing")
+	require.True(t, state().Unhealed, "a failed Full has healed nothing")
 	b.as("Delta").begin().finish()
-	require.NotZero(t, state().RestoredAt, "nor has a delta")
+	require.True(t, state().Unhealed, "nor has a delta")
 	b.as("Full").begin().finish()
-	require.Zero(t, state().RestoredAt)
+	require.False(t, state().Unhealed)
+	require.NotZero(t, state().RestoredAt)
 }
 
 func testRestoreHold(t *testing.T, b *bench) {
