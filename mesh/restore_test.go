@@ -14,36 +14,82 @@ import (
 	"github.com/identitymesh/okta-connector/mesh/meshtest"
 )
 
+// sqliteFile is an SQLite file as other processes use it.
+func sqliteFile(t *testing.T) meshtest.Database {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "mesh.db")
+	url := "sqlite://" + filepath.ToSlash(file)
+	var n atomic.Int64
+	return meshtest.Database{
+		Open: func(t *testing.T) mesh.Store { return openURL(t, url) },
+		Backup: func(tb require.TestingT) func(require.TestingT) {
+			backup := filepath.Join(dir, fmt.Sprint("backup", n.Add(1)))
+			require.NoError(tb, mesh.Backup(t.Context(), url, backup))
+			return func(tb require.TestingT) { require.NoError(tb, mesh.ReplaceSQLite(t.Context(), file, backup)) }
+		},
+		Late: func(tb require.TestingT, connector string) func(bool) {
+			raw, err := sql.Open("sqlite", file+"?_txlock=immediate&_pragma=busy_timeout(30000)")
+			require.NoError(tb, err)
+			end := late(t, tb, raw, connector, "")
+			return func(commit bool) {
+				end(commit)
+				require.NoError(tb, raw.Close())
+			}
+		},
+		Most: 40,
+	}
+}
+
+func postgresSchema(t *testing.T) meshtest.Database {
+	url := pgtest.URL(t, "pool_max_conns=6")
+	raw := rawPostgres(t, url)
+	return meshtest.Database{
+		Open:   func(t *testing.T) mesh.Store { return openPostgresURL(t, url) },
+		Backup: func(tb require.TestingT) func(require.TestingT) { return backupRows(t, tb, raw) },
+		Late: func(tb require.TestingT, connector string) func(bool) {
+			return late(t, tb, raw, connector, ` FOR UPDATE`)
+		},
+		Most: 20,
+	}
+}
+
 func TestRestoredSQLite(t *testing.T) {
 	t.Parallel()
-	meshtest.RunRestore(t, func(t *testing.T) meshtest.Database {
-		dir := t.TempDir()
-		url := "sqlite://" + filepath.ToSlash(dir) + "/mesh.db"
-		var n atomic.Int64
-		return meshtest.Database{
-			Open: func(t *testing.T) mesh.Store { return openURL(t, url) },
-			Backup: func(tb require.TestingT) func(require.TestingT) {
-				file := filepath.Join(dir, fmt.Sprint("backup", n.Add(1)))
-				require.NoError(tb, mesh.Backup(t.Context(), url, file))
-				return func(tb require.TestingT) {
-					require.NoError(tb, mesh.ReplaceSQLite(t.Context(), filepath.Join(dir, "mesh.db"), file))
-				}
-			},
-		}
-	})
+	meshtest.RunRestore(t, sqliteFile)
 }
 
 func TestRestoredPostgres(t *testing.T) {
 	t.Parallel()
-	meshtest.RunRestore(t, func(t *testing.T) meshtest.Database {
-		url := pgtest.URL(t, "pool_max_conns=4")
-		raw := rawPostgres(t, url)
-		return meshtest.Database{
-			Open:   func(t *testing.T) mesh.Store { return openPostgresURL(t, url) },
-			Backup: func(tb require.TestingT) func(require.TestingT) { return backupRows(t, tb, raw) },
-			Most:   20,
+	meshtest.RunRestore(t, postgresSchema)
+}
+
+func TestFollowersOfSQLite(t *testing.T) {
+	t.Parallel()
+	meshtest.RunFollowers(t, sqliteFile)
+}
+
+func TestFollowersOfPostgres(t *testing.T) {
+	t.Parallel()
+	meshtest.RunFollowers(t, postgresSchema)
+}
+
+// late takes a number of the feed as the store does, in a transaction that ends when end is
+// called.
+func late(t *testing.T, tb require.TestingT, raw *sql.DB, connector, lock string) (end func(commit bool)) {
+	tx, err := raw.BeginTx(t.Context(), nil)
+	require.NoError(tb, err)
+	var key, seq int64
+	require.NoError(tb, tx.QueryRow(`SELECT key FROM im_connectors WHERE name = $1`+lock, connector).Scan(&key))
+	require.NoError(tb, tx.QueryRow(`UPDATE im_connectors SET seq = seq + 1 WHERE key = $1 RETURNING seq`, key).Scan(&seq))
+	_, err = tx.Exec(`INSERT INTO im_changes (connector_key, seq, op, type, key, external_id, attributes, at) VALUES ($1, $2, 'Add', 'User', 0, $3, '{}', 0)`, key, seq, fmt.Sprint("late-", seq))
+	require.NoError(tb, err)
+	return func(commit bool) {
+		if commit {
+			require.NoError(tb, tx.Commit())
+			return
 		}
-	})
+		require.NoError(tb, tx.Rollback())
+	}
 }
 
 // backupRows copies all rows and sequences of the schema within the server, which is faster

@@ -18,7 +18,10 @@ type Database struct {
 	Open func(t *testing.T) mesh.Store
 	// Backup takes a backup; restore puts the database back to it.
 	Backup func(t require.TestingT) (restore func(t require.TestingT))
-	// Most is how many backups the property may take, 0 for as many as it likes.
+	// Late begins a transaction that takes a number of a connector's feed and writes its row;
+	// end commits or undoes it.
+	Late func(t require.TestingT, connector string) (end func(commit bool))
+	// Most is how often a property is tried, 0 for as often as rapid likes.
 	Most int64
 }
 
