@@ -18,7 +18,10 @@ func newCancelCommand(c *cli) *cobra.Command {
 		Short: "Ask a run to stop",
 		Long: `Ask a run to stop. It finishes the pages in hand and ends as Cancelled; what it has
 written stays, and the watermark does not move. This command does not wait for that:
-'starter watch RUN' does.`,
+'starter watch RUN' does.
+
+A run whose workflow Temporal no longer knows, because Temporal's state was lost, is ended
+in the mesh: whatever is left of it can write no more, and the next run begins at once.`,
 		Example: `  starter cancel 0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a11`,
 		Args:    oneArg("RUN", "the id that 'starter run' printed, or 'starter status NAME' shows"),
 		RunE: c.action(func(ctx context.Context, args []string) error {
@@ -32,6 +35,7 @@ func (c *cli) cancelRun(ctx context.Context, store mesh.Store, id string) error 
 	run, err := store.Run(ctx, id)
 	switch _, missing := errors.AsType[*mesh.NotFoundError](err); {
 	case missing: // it may not have begun yet
+		run = nil
 	case err != nil:
 		return err
 	case run.Outcome != "":
@@ -46,10 +50,18 @@ func (c *cli) cancelRun(ctx context.Context, store mesh.Store, id string) error 
 				return err
 			}
 		}
-		if err := requestCancel(ctx, t, ref); err != nil {
+		err := requestCancel(ctx, t, ref)
+		if _, gone := errors.AsType[*unknownWorkflowError](err); gone && run != nil {
+			if _, err := store.End(ctx, id, mesh.Cancelled, "cancelled by "+c.operator()+"; Temporal no longer knew its workflow"); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(c.stdout, "run %s is ended: Temporal no longer knows workflow %s\n", id, ref.workflowID)
 			return err
 		}
-		_, err := fmt.Fprintf(c.stdout, "cancellation of run %s requested\n", id)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.stdout, "cancellation of run %s requested\n", id)
 		return err
 	})
 }
@@ -62,7 +74,7 @@ func requestCancel(ctx context.Context, t temporalClient, ref runRef) error {
 	}
 	d, err := t.DescribeWorkflowExecution(ctx, ref.workflowID, "")
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
-		return ended("Temporal no longer knows workflow " + ref.workflowID)
+		return &unknownWorkflowError{ref}
 	}
 	if err != nil {
 		return fmt.Errorf("look at workflow %s: %w", ref.workflowID, err)
@@ -82,4 +94,11 @@ func requestCancel(ctx context.Context, t temporalClient, ref runRef) error {
 		return fmt.Errorf("cancel workflow %s: %w", ref.workflowID, err)
 	}
 	return nil
+}
+
+// unknownWorkflowError says that Temporal does not know the workflow of a run.
+type unknownWorkflowError struct{ ref runRef }
+
+func (e *unknownWorkflowError) Error() string {
+	return fmt.Sprintf("run %s has already ended: Temporal no longer knows workflow %s", e.ref.runID, e.ref.workflowID)
 }

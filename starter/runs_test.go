@@ -148,6 +148,17 @@ func TestCancel(t *testing.T) {
 	b.fails(exitError, "has already ended: just now", "cancel", someRun)
 	b.temporal.cancelErr = serviceerror.NewPermissionDenied("not you", "")
 	b.fails(exitError, "not you", "cancel", someRun)
+
+	b.temporal.describeErr = serviceerror.NewNotFound("workflow not found")
+	require.Contains(t, b.ok("cancel", someRun), "Temporal no longer knows workflow import-contoso-full-x")
+	b.withStore(func(ctx context.Context, store mesh.Store) {
+		run, err := store.Run(ctx, someRun)
+		require.NoError(t, err)
+		require.Equal(t, mesh.Cancelled, run.Outcome)
+		holder, err := store.Holder(ctx, "contoso")
+		require.NoError(t, err)
+		require.Empty(t, holder, "the next run begins at once")
+	})
 }
 
 func TestCancelWhatTheMeshDoesNotKnowYet(t *testing.T) {
