@@ -182,3 +182,43 @@ func TestSlotsThroughTheYear(t *testing.T) {
 		require.InDelta(t, 52, slots, 1, "%v", c)
 	}
 }
+
+// TestARestoredDatabaseIsReadInFull, until a Full has completed, and approves nothing.
+func TestARestoredDatabaseIsReadInFull(t *testing.T) {
+	t.Parallel()
+	b := imported(t)
+	_, err := b.store.Restored(t.Context(), mesh.Restore{By: "ops"})
+	require.NoError(t, err)
+	_, err = do[activities.BeginResult](b, b.acts.BeginRun, activities.BeginInput{Connector: "contoso", Mode: "Approval", RunID: "approval", StartedAt: time.Now()})
+	require.ErrorContains(t, requireType(t, err, activities.ErrRestored), "run a Full")
+	_, err = b.store.End(t.Context(), "approval", mesh.Failed, "x")
+	require.NoError(t, err)
+	for _, mode := range []string{"Auto", "Delta"} {
+		r, err := do[activities.BeginResult](b, b.acts.BeginRun, activities.BeginInput{Connector: "contoso", Mode: mode, RunID: mode, StartedAt: time.Now(), Now: time.Now()})
+		require.NoError(t, err)
+		require.Equal(t, "Full", r.Plan.Mode)
+		require.Contains(t, r.Plan.Note, "restored from a backup")
+		if mode == "Auto" {
+			_, err = b.store.End(t.Context(), mode, mesh.Failed, "x")
+			require.NoError(t, err)
+			continue
+		}
+		users, groups := b.read(r)
+		_, err = b.finish(r, users, groups)
+		require.NoError(t, err)
+	}
+	r, err := b.auto(nil, time.Now())
+	require.NoError(t, err)
+	require.Equal(t, "Delta", r.Plan.Mode, r.Plan.Note)
+}
+
+// TestARunTheDatabaseForgotSaysSo stops a run whose row a restore has taken.
+func TestARunTheDatabaseForgotSaysSo(t *testing.T) {
+	t.Parallel()
+	b := imported(t)
+	r, err := b.auto(nil, time.Now())
+	require.NoError(t, err)
+	lost := mesh.Fence{Connector: "contoso", RunID: "lost", Token: r.Fence.Token}
+	_, err = do[activities.SettleResult](b, b.acts.Settle, activities.SettleInput{Fence: lost, Plan: r.Plan})
+	require.ErrorContains(t, requireType(t, err, activities.ErrRestored), "starter restored")
+}

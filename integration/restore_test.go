@@ -130,7 +130,7 @@ func (d *drill) takeBackup() {
 
 func (d *drill) command(name string, args ...string) {
 	d.Helper()
-	out, err := exec.CommandContext(d.Context(), name, args...).CombinedOutput() //nolint:gosec // tools of PostgreSQL
+	out, err := exec.CommandContext(d.Context(), name, args...).CombinedOutput()
 	require.NoError(d, err, "%s %v\n%s", name, args, out)
 }
 

@@ -79,9 +79,9 @@ func late(t *testing.T, tb require.TestingT, raw *sql.DB, connector, lock string
 	tx, err := raw.BeginTx(t.Context(), nil)
 	require.NoError(tb, err)
 	var key, seq int64
-	require.NoError(tb, tx.QueryRow(`SELECT key FROM im_connectors WHERE name = $1`+lock, connector).Scan(&key))
-	require.NoError(tb, tx.QueryRow(`UPDATE im_connectors SET seq = seq + 1 WHERE key = $1 RETURNING seq`, key).Scan(&seq))
-	_, err = tx.Exec(`INSERT INTO im_changes (connector_key, seq, op, type, key, external_id, attributes, at) VALUES ($1, $2, 'Add', 'User', 0, $3, '{}', 0)`, key, seq, fmt.Sprint("late-", seq))
+	require.NoError(tb, tx.QueryRowContext(t.Context(), `SELECT key FROM im_connectors WHERE name = $1`+lock, connector).Scan(&key))
+	require.NoError(tb, tx.QueryRowContext(t.Context(), `UPDATE im_connectors SET seq = seq + 1 WHERE key = $1 RETURNING seq`, key).Scan(&seq))
+	_, err = tx.ExecContext(t.Context(), `INSERT INTO im_changes (connector_key, seq, op, type, key, external_id, attributes, at) VALUES ($1, $2, 'Add', 'User', 0, $3, '{}', 0)`, key, seq, fmt.Sprint("late-", seq))
 	require.NoError(tb, err)
 	return func(commit bool) {
 		if commit {

@@ -189,9 +189,13 @@ func replaceSQLite(ctx context.Context, path, ready string) (err error) {
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	err = conn.Raw(func(c any) error {
-		b, err := c.(interface {
+		driver, ok := c.(interface {
 			NewRestore(uri string) (*sqlite.Backup, error)
-		}).NewRestore(dsn(ready))
+		})
+		if !ok {
+			return errors.New("the driver of SQLite knows no restore")
+		}
+		b, err := driver.NewRestore(dsn(ready))
 		if err != nil {
 			return err
 		}

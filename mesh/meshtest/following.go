@@ -39,7 +39,7 @@ type crowd struct {
 	db     Database
 	stores []mesh.Store
 	seed   uint64
-	made   atomic.Uint64 // sources of chance
+	made   atomic.Uint64 // sources of chance, and stores that were handed out
 
 	mu     sync.Mutex
 	failed []error
@@ -50,7 +50,7 @@ func (c *crowd) chance() *rand.Rand {
 	return rand.New(rand.NewPCG(c.seed, c.made.Add(1))) // #nosec G404 -- chance for a test
 }
 
-func (c *crowd) store() mesh.Store { return c.stores[int(c.made.Add(1))%len(c.stores)] }
+func (c *crowd) store() mesh.Store { return c.stores[c.made.Add(1)%uint64(len(c.stores))] }
 
 // try notes what goes wrong in a goroutine.
 func (c *crowd) try(err error) {
