@@ -140,7 +140,7 @@ func (d *drill) threeRuns() {
 	active := org.UserIDsByStatus("ACTIVE")
 	groups := org.GroupIDsByType("OKTA_GROUP")
 	// A delta: adds, updates, deactivations.
-	d.back = active[0]
+	d.back = active[len(active)-1] // the mass deactivation takes the first ones
 	require.NoError(d, org.SetStatus(d.back, "DEPROVISIONED"))
 	require.NoError(d, org.SetStatus(active[1], "DEPROVISIONED"))
 	require.NoError(d, org.UpdateUser(active[2], map[string]any{"title": "of the lost"}))
