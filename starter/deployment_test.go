@@ -235,7 +235,7 @@ func TestRunOfABuildThatNobodyPromoted(t *testing.T) {
 	require.Equal(t, preflight.OK, worker().Result)
 	f.leave("v1")
 	b.ok("run", "contoso")
-	require.Contains(t, b.err.String(), "whose work goes to build v1 of deployment okta. Start one with 'worker --deployment okta --build-id v1'")
+	require.Contains(t, b.err.String(), "whose work goes to build v1 of deployment okta. Start one with 'worker', with the same environment as here. Give it --deployment okta --build-id v1")
 	require.Equal(t, preflight.Failed, worker().Result)
 }
 

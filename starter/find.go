@@ -92,7 +92,8 @@ func (c *cli) runInTemporal(ctx context.Context, store mesh.Store, t temporalCli
 	switch {
 	case silent != nil:
 		queue := cmp.Or(f.ref.queue, c.taskQueue())
-		c.notef("note: nobody answers for run %s (%v): it waits for a worker. %s", id, silent, cmp.Or(c.whyWaiting(ctx, t, queue), c.startAWorker(queue)))
+		c.notef("note: nobody answers for run %s (%v): it waits for a worker. %s", id, silent,
+			cmp.Or(c.whyWaiting(ctx, t, queue), c.startAWorker(queue)))
 		return run, runExtra{stateWaiting, f.dryRun()}, nil
 	case f.last.Phase == workflows.Waiting:
 		return run, runExtra{stateWaiting, f.dryRun()}, nil

@@ -34,6 +34,6 @@ func (c *cli) nobodyPolls(q deployment.Queue, queue string) string {
 	if q.Current.IsZero() {
 		return fmt.Sprintf("no worker polls task queue %q. %s", queue, c.startAWorker(queue))
 	}
-	return fmt.Sprintf("no worker polls task queue %q, whose work goes to %s. Start one with 'worker --deployment %s --build-id %s', with the same environment as here, or another build, and promote that.",
-		queue, q.Current, q.Current.Name, q.Current.BuildID)
+	return fmt.Sprintf("no worker polls task queue %q, whose work goes to %s. %s Give it --deployment %s --build-id %s, or promote the build that it is.",
+		queue, q.Current, c.startAWorker(queue), q.Current.Name, q.Current.BuildID)
 }
