@@ -156,8 +156,11 @@ func rawText(raw []byte) string {
 func isNull(raw []byte) bool { return len(raw) == 0 || string(raw) == "null" }
 
 // member finds a member of a compact, valid JSON object without decoding the
-// rest: a search looks at one attribute of every user.
+// rest: a search looks at one attribute of every user. What is no object has none.
 func member(object []byte, name string) []byte {
+	if len(object) == 0 || object[0] != '{' {
+		return nil
+	}
 	i := 1
 	for i < len(object) && object[i] == '"' {
 		end := skipValue(object, i)
