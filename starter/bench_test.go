@@ -52,6 +52,7 @@ type bench struct {
 	now      time.Time
 	hold     *mesh.Hold      // of every connector
 	shared   bool            // the mesh stands for one that several machines share
+	consumer bool            // the database role may not read definitions
 	backend  secrets.Backend // nil: the table
 	dialErr  error
 	payloads *codec.Codec
@@ -76,6 +77,9 @@ func (b *bench) openStore(ctx context.Context) (mesh.Store, error) {
 	}
 	if b.shared {
 		store = sharedMesh{store}
+	}
+	if b.consumer {
+		store = consumers{store}
 	}
 	if b.hold == nil {
 		return store, nil

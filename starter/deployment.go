@@ -139,7 +139,8 @@ are pinned to the build, and ours never are. A worker that was killed is counted
 minutes more.`,
 		Example: `  starter deployment show identitymesh-okta
   starter deployment show identitymesh-okta -o json | jq '.builds[] | select(.workers > 0)'`,
-		Args: oneArg("NAME", "the deployment's, as in 'starter deployment list'"),
+		Args:              oneArg("NAME", "the deployment's, as in 'starter deployment list'"),
+		ValidArgsFunction: c.completeDeployment(false),
 		RunE: c.action(func(ctx context.Context, args []string) error {
 			return c.withDeployments(ctx, func(t temporalClient) error { return c.showDeployment(ctx, t, args[0], out.value) })
 		}),
@@ -222,19 +223,66 @@ func explainMissing(ctx context.Context, t temporalClient, name string, err erro
 	ctx, cancel := context.WithTimeout(ctx, deploymentTimeout)
 	defer cancel()
 	known := "there is none yet"
-	if all, lerr := t.WorkerDeploymentClient().List(ctx, client.WorkerDeploymentListOptions{}); lerr == nil {
-		var names []string
-		for all.HasNext() {
-			d, nerr := all.Next()
-			if nerr != nil {
-				break
-			}
-			names = append(names, d.Name)
-		}
-		slices.Sort(names)
-		if len(names) > 0 {
-			known = "known deployments: " + strings.Join(names, ", ")
-		}
+	if names, lerr := deploymentNames(ctx, t); lerr == nil && len(names) > 0 {
+		known = "known deployments: " + strings.Join(names, ", ")
 	}
 	return fmt.Errorf("there is no worker deployment %q in this namespace; workers make it when they poll with `worker --deployment %s`; %s", name, name, known)
+}
+
+// completeDeployment completes the first argument with the deployments that there are, and
+// where a build follows the second one with the builds of that deployment.
+func (c *cli) completeDeployment(builds bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 1 || len(args) == 1 && !builds {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+		defer cancel()
+		var found []cobra.Completion
+		err := c.withTemporal(ctx, "", func(t temporalClient) (err error) {
+			if len(args) == 0 {
+				found, err = deploymentNames(ctx, t)
+			} else {
+				found, err = buildNames(ctx, t, args[0])
+			}
+			return err
+		})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		found = slices.DeleteFunc(found, func(name string) bool { return !strings.HasPrefix(name, prefix) })
+		return found, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// deploymentNames are the deployments of the namespace, sorted.
+func deploymentNames(ctx context.Context, t temporalClient) ([]string, error) {
+	all, err := t.WorkerDeploymentClient().List(ctx, client.WorkerDeploymentListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for all.HasNext() {
+		d, err := all.Next()
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, d.Name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// buildNames are the builds of a deployment, sorted.
+func buildNames(ctx context.Context, t temporalClient, name string) ([]string, error) {
+	d, err := t.WorkerDeploymentClient().GetHandle(name).Describe(ctx, client.WorkerDeploymentDescribeOptions{})
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(d.Info.VersionSummaries))
+	for i, v := range d.Info.VersionSummaries {
+		names[i] = v.Version.BuildID
+	}
+	slices.Sort(names)
+	return names, nil
 }

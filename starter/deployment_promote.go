@@ -69,6 +69,7 @@ starting them again. --unversioned gives the work to workers without --deploymen
 			}
 			return p.set(args[0], args[1:])
 		},
+		ValidArgsFunction: c.completeDeployment(true),
 		RunE: c.action(func(ctx context.Context, _ []string) error {
 			p.all, p.format = true, out.value
 			return c.withDeployments(ctx, func(t temporalClient) error { return c.promote(ctx, t, &p) })
@@ -102,6 +103,7 @@ build's workers, as 'promote' does.`,
 			p.percent = float32(percent)
 			return p.set(args[0], args[1:2])
 		},
+		ValidArgsFunction: c.completeDeployment(true),
 		RunE: c.action(func(ctx context.Context, _ []string) error {
 			p.format = out.value
 			return c.withDeployments(ctx, func(t temporalClient) error { return c.promote(ctx, t, &p) })
@@ -113,6 +115,9 @@ build's workers, as 'promote' does.`,
 
 // set reads NAME and BUILD, which is left out for the workers without a deployment.
 func (p *promotion) set(name string, build []string) error {
+	if p.timeout <= 0 {
+		return fmt.Errorf("--timeout %s: want a time above 0, such as 10m", p.timeout)
+	}
 	if err := deployment.CheckName(name); err != nil {
 		return err
 	}

@@ -42,6 +42,8 @@ func TestDeploymentUsage(t *testing.T) {
 		"needs NAME, BUILD and PERCENT":                                {"ramp", "okta", "v1"},
 		`PERCENT "NaN": want a number from 0 to 100`:                   {"ramp", "okta", "v1", "NaN"},
 		`PERCENT "101": want`:                                          {"ramp", "okta", "v1", "101"},
+		"--timeout 0s: want a time above 0":                            {"promote", "okta", "v1", "--timeout", "0"},
+		"--timeout -1s: want":                                          {"ramp", "okta", "v1", "20", "--timeout", "-1s"},
 		"needs exactly one argument, NAME":                             {"show"},
 		"the commands are list, show, promote, ramp":                   {"rollout"},
 	} {
@@ -51,6 +53,23 @@ func TestDeploymentUsage(t *testing.T) {
 	f.poll("v1", "q")
 	b.fails(exitError, "known deployments: okta", "deployment", "show", "octa")
 	require.Empty(t, f.sets)
+}
+
+func TestDeploymentCompletion(t *testing.T) {
+	t.Parallel()
+	b, f := deploymentBench(t)
+	f.poll("v1", "q")
+	f.poll("v2", "q")
+	for _, command := range []string{"promote", "ramp"} {
+		require.Equal(t, "okta\n:4\n", b.ok("__complete", "deployment", command, ""))
+		require.Equal(t, "v1\nv2\n:4\n", b.ok("__complete", "deployment", command, "okta", "v"))
+		require.Equal(t, ":4\n", b.ok("__complete", "deployment", command, "okta", "v1", ""))
+	}
+	require.Equal(t, ":4\n", b.ok("__complete", "deployment", "show", "x"))
+	require.Equal(t, "okta\n:4\n", b.ok("__complete", "deployment", "show", "o"))
+	require.Equal(t, ":4\n", b.ok("__complete", "deployment", "show", "okta", ""))
+	f.errs = []error{serviceerror.NewUnavailable("away")}
+	require.Equal(t, ":1\n", b.ok("__complete", "deployment", "show", ""))
 }
 
 func TestDeploymentsOfAnotherServer(t *testing.T) {

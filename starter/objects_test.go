@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -216,4 +217,26 @@ func TestStreamStopsWhenNobodyReads(t *testing.T) {
 		require.Error(t, stream(c, f, []column{{"TYPE", 11}, {"ID", 20}, {"STATE", 7}, {"ATTRIBUTES", 0}}, seq, objectCells))
 		require.Less(t, read, 100_000)
 	}
+}
+
+// consumers is the mesh as the database role of a consumer sees it, who may not read
+// definitions.
+type consumers struct{ mesh.Store }
+
+var errPrivilege = errors.New("the database role lacks a privilege")
+
+func (consumers) Connector(context.Context, string) (*mesh.Connector, error) {
+	return nil, errPrivilege
+}
+
+func (consumers) ListConnectors(context.Context) ([]mesh.Connector, error) { return nil, errPrivilege }
+
+func TestConsumersReadWithoutDefinitions(t *testing.T) {
+	t.Parallel()
+	b := seeded(t)
+	b.consumer = true
+	require.Len(t, decodeLines[mesh.Change](t, b.ok("changes", "contoso", "--since", "0", "-o", "jsonl")), 8)
+	require.Len(t, decodeLines[mesh.StoredObject](t, b.ok("objects", "contoso", "-o", "jsonl")), 3)
+	b.fails(exitError, `starter: connector "acme" does not exist`, "changes", "acme")
+	b.fails(exitError, `starter: connector "acme" does not exist`, "objects", "acme")
 }

@@ -228,10 +228,11 @@ func knownConnector(ctx context.Context, store mesh.Store, name string) (*mesh.C
 }
 
 // readable is knownConnector for commands that read what a deleted connector left
-// behind; left tells whether there is anything.
+// behind; left tells whether there is anything. It can do without the definition, which
+// the database role of a consumer may not see.
 func readable(ctx context.Context, store mesh.Store, name string, left func() (bool, error)) error {
-	_, err := knownConnector(ctx, store, name)
-	if _, ok := errors.AsType[*mesh.NotFoundError](err); !ok {
+	_, err := store.Feed(ctx, name) // deleted connectors have one, too
+	if _, unknown := errors.AsType[*mesh.NotFoundError](err); err != nil && !unknown {
 		return err
 	}
 	found, lerr := left()
@@ -240,6 +241,10 @@ func readable(ctx context.Context, store mesh.Store, name string, left func() (b
 	}
 	if found {
 		return nil
+	}
+	_, known := knownConnector(ctx, store, name)
+	if _, missing := errors.AsType[*mesh.NotFoundError](known); known == nil || missing {
+		return known
 	}
 	return err
 }

@@ -33,6 +33,7 @@ func TestUsage(t *testing.T) {
 		{"argument", []string{"contoso"}, 2, "", "contoso"},
 		{"deployment", []string{"--deployment", "a.b"}, 2, "", "dot or a colon"},
 		{"build id alone", []string{"--build-id", "v1"}, 2, "", "--deployment"},
+		{"stop timeout", []string{"--stop-timeout", "-1s"}, 2, "", "want a time from 0"},
 		{"log level", []string{"--log-level", "loud"}, 1, "", "--log-level"},
 		{"log format", []string{"--log-format", "xml"}, 1, "", "--log-format"},
 	} {

@@ -41,6 +41,9 @@ func (c *config) addVersioning(cmd *cobra.Command) {
 		if err := args(cmd, given); err != nil {
 			return err
 		}
+		if c.stopTimeout < 0 {
+			return fmt.Errorf("--stop-timeout %s: want a time from 0, such as 30s", c.stopTimeout)
+		}
 		c.version, err = deployment.Own(c.deployment, c.buildID, app.VersionString())
 		return err
 	}
