@@ -246,6 +246,7 @@ func TestPostgresRoles(t *testing.T) {
 	worker, owner := as("worker"), as("owner")
 	_, err := mesh.Open(ctx, worker)
 	require.ErrorContains(t, err, "open it once as the role that owns it")
+	require.ErrorContains(t, err, "search_path=")
 	require.NotContains(t, err.Error(), "hush")
 	openURL(t, owner+"&role=identitymesh_owner")
 	admin(script)

@@ -46,7 +46,11 @@ func migratePostgres(ctx context.Context, db *sql.DB, config *pgx.ConnConfig) (e
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		if pgCode(err) == pgDenied {
-			return fmt.Errorf("its schema is version %d and this release needs %d, but the role may not migrate it: open it once as the role that owns it (docs/postgresql.md): %w", have, want, err)
+			elsewhere := ""
+			if have == 0 {
+				elsewhere = ", or name the schema of the mesh in its URL (search_path=identitymesh)"
+			}
+			return fmt.Errorf("its schema is version %d and this release needs %d, but the role may not migrate it: open it once as the role that owns it (docs/postgresql.md)%s: %w", have, want, elsewhere, err)
 		}
 		return fmt.Errorf("migrate its schema: %w", err)
 	}

@@ -50,7 +50,7 @@ next run would delete all of them. --replace-org says that this is meant.`,
 			if o.file == "" {
 				return usagef("name the definition file with -f FILE, or -f - for standard input")
 			}
-			text, err := c.readDefinition(ctx, o.file)
+			text, err := c.readInput(ctx, "definition", o.file)
 			if err != nil {
 				return err
 			}
@@ -63,22 +63,24 @@ next run would delete all of them. --replace-org says that this is meant.`,
 	return cmd
 }
 
-func (c *cli) readDefinition(ctx context.Context, file string) ([]byte, error) {
+// readInput reads a definition, or what else what says, from a file, or from standard
+// input for "-".
+func (c *cli) readInput(ctx context.Context, what, file string) ([]byte, error) {
 	r := c.stdin
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, fmt.Errorf("read the definition: %w", err)
+			return nil, fmt.Errorf("read the %s: %w", what, err)
 		}
 		defer func() { _ = f.Close() }() // read only
 		r = f
 	}
 	text, err := await(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxDefinition+1)) })
 	if err != nil {
-		return nil, fmt.Errorf("read the definition %s: %w", file, err)
+		return nil, fmt.Errorf("read the %s %s: %w", what, file, err)
 	}
 	if len(text) > maxDefinition {
-		return nil, fmt.Errorf("the definition %s is larger than %d bytes: is this the right file?", file, maxDefinition)
+		return nil, fmt.Errorf("the %s %s is larger than %d bytes: is this the right file?", what, file, maxDefinition)
 	}
 	return text, nil
 }

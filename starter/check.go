@@ -81,7 +81,7 @@ func (c *cli) checkConnector(ctx context.Context, name string, o checkOptions, f
 		},
 	}
 	if o.file != "" {
-		text, err := c.readDefinition(ctx, o.file)
+		text, err := c.readInput(ctx, "definition", o.file)
 		if err != nil {
 			return err
 		}

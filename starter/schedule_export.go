@@ -82,7 +82,7 @@ func (c *cli) exportSchedules(ctx context.Context, store mesh.Store, t temporalC
 // applyFile applies every schedule of an exported file. All are looked at before the first
 // one is applied.
 func (c *cli) applyFile(ctx context.Context, file string, f format) error {
-	text, err := c.readDefinition(ctx, file)
+	text, err := c.readInput(ctx, "file of schedules", file)
 	if err != nil {
 		return err
 	}

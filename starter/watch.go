@@ -105,7 +105,7 @@ var runID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{
 func findWorkflow(ctx context.Context, t temporalClient, id string) (string, error) {
 	unknown := &mesh.NotFoundError{Kind: "run", Name: id}
 	if !runID.MatchString(id) { // it also must not carry a quote into the query
-		return "", unknown
+		return "", fmt.Errorf("%w: that is no run id; 'starter status NAME' and 'starter runs NAME' show them", unknown)
 	}
 	found, err := t.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 		PageSize: 1,
