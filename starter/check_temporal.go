@@ -14,7 +14,6 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/identitymesh/okta-connector/internal/app"
-	"github.com/identitymesh/okta-connector/internal/deployment"
 	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/preflight"
 	"github.com/identitymesh/okta-connector/workflows"
@@ -72,7 +71,7 @@ func (c *cli) checkWorker(ctx context.Context, t temporalClient, queue string, s
 		if err != nil {
 			return err
 		}
-		q := deployment.Read(d)
+		q := readQueue(ctx, t, d)
 		if len(q.Pollers) == 0 {
 			idle = append(idle, kind.name)
 		}

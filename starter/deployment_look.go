@@ -205,7 +205,11 @@ func (s *deploymentState) view() deploymentView {
 		if !slices.Contains(v.TaskQueues, key.name) {
 			v.TaskQueues = append(v.TaskQueues, key.name)
 		}
-		if found, remedy := s.queues[key].Problem(); found != "" && v.Problem == "" {
+		q := s.queues[key]
+		if v.Current != "" {
+			q.Promoted = map[string]deployment.Version{s.name: s.build(v.Current)}
+		}
+		if found, remedy := q.Problem(); found != "" && v.Problem == "" {
 			v.Problem = fmt.Sprintf("work of task queue %s waits: %s; %s", key.name, found, remedy)
 		}
 	}

@@ -258,12 +258,28 @@ func TestRunOfABuildThatNobodyPromoted(t *testing.T) {
 	require.Equal(t, preflight.Failed, worker().Result)
 }
 
+// A build was promoted without this queue, whose old worker still polls it.
+func TestAQueueThatTheCurrentBuildLacks(t *testing.T) {
+	t.Parallel()
+	b, f := deploymentBench(t)
+	b.apply("contoso")
+	f.poll("v1", "test-queue")
+	f.poll("v2", "q")
+	f.current, f.lags = "v2", 100 // the queue's tasks go to workers without a deployment
+	b.ok("run", "contoso")
+	require.Contains(t, b.err.String(), "start a worker with --deployment okta --build-id v2, the current build, on this queue")
+	require.NotContains(t, b.err.String(), "promote okta v1", "that would take q back, too")
+	f.errs = []error{serviceerror.NewUnavailable("away")}
+	b.ok("run", "contoso")
+	require.Contains(t, b.err.String(), "promote okta v1")
+}
+
 func TestFollowingARunThatNobodyTakesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeDeployments{}
 		f.poll("v1", "test-queue")
-		w := newFollowing(&fakeTemporal{end: after(time.Minute), describeQueue: f.describeQueue}, 0)
+		w := newFollowing(&fakeTemporal{end: after(time.Minute), deployments: f, describeQueue: f.describeQueue}, 0)
 		require.NoError(t, w.follow(t.Context(), followOptions{}))
 		require.Contains(t, w.err.String(), "The run waits: workers poll")
 		require.Contains(t, w.err.String(), "starter deployment promote okta v1")

@@ -89,6 +89,8 @@ func TestWhoGetsTheTasks(t *testing.T) {
 		d      *workflowservice.DescribeTaskQueueResponse
 		shares map[Version]float32
 
+		promoted Version // elsewhere
+
 		found, remedy string // "" for no problem
 	}{
 		"an old server": {
@@ -105,6 +107,13 @@ func TestWhoGetsTheTasks(t *testing.T) {
 			shares: map[Version]float32{unversioned: 100, v1: 0},
 			found:  "its tasks go to workers without a deployment, and none of those polls it, only build v1 of deployment okta",
 			remedy: "`starter deployment promote okta v1`, or start a worker without --deployment",
+		},
+		"promoted, but not on this queue": {
+			d:        answer(unversioned, unversioned, 0, v1),
+			promoted: v2,
+			shares:   map[Version]float32{unversioned: 100, v1: 0},
+			found:    "its tasks go to workers without a deployment, and none of those polls it, only build v1 of deployment okta",
+			remedy:   "start a worker with --deployment okta --build-id v2, the current build, on this queue, or start a worker without --deployment",
 		},
 		"the current one has gone": {
 			d:      answer(v1, unversioned, 0, v2),
@@ -136,6 +145,7 @@ func TestWhoGetsTheTasks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			q := Read(tc.d)
+			q.Promoted = map[string]Version{"okta": tc.promoted}
 			for v, share := range tc.shares {
 				require.InDelta(t, share, q.Share(v), 1e-6, v.String())
 			}

@@ -19,6 +19,9 @@ type Queue struct {
 	Percent          float32
 	// Pollers are the workers by version.
 	Pollers map[Version][]Poller
+	// Promoted is the current build of a deployment, by the deployment's name, where the
+	// caller knows it. It need not poll this queue.
+	Promoted map[string]Version
 }
 
 // Poller is one worker.
@@ -89,16 +92,22 @@ func (q Queue) describe(to Version, share float32) string {
 }
 
 // remedy names the builds that poll: one of them is to be promoted, a ramp to be ended,
-// or the workers that get the tasks are to be started.
+// or the workers that get the tasks are to be started. A build that was replaced by one
+// that does not poll here is not to be promoted again.
 func (q Queue) remedy(to Version) string {
 	var promote []string
 	if to == q.Ramping && len(q.Pollers[q.Current]) > 0 {
 		return fmt.Sprintf("%s ends the ramp, or start %s", promotion(q.Current, to), starting(to))
 	}
 	for _, v := range q.versions() {
+		now := q.Promoted[v.Name]
+		if to.IsZero() && !now.IsZero() && now != v { // to promote v would take the other queues back to it
+			promote = append(promote, "start "+starting(now)+", the current build, on this queue")
+			continue
+		}
 		promote = append(promote, promotion(v, to))
 	}
-	return strings.Join(promote, " or ") + ", or start " + starting(to)
+	return strings.Join(slices.Compact(promote), " or ") + ", or start " + starting(to)
 }
 
 // starting is how a worker of v is started.
