@@ -77,7 +77,7 @@ func (c *cli) checkWorker(ctx context.Context, t temporalClient, queue string, s
 		}
 		if found, remedy := q.Problem(); found != "" {
 			s.Result, s.Found = preflight.Failed, fmt.Sprintf("workers poll task queue %q for %s and do not get its work: %s", queue, kind.name, found)
-			s.Advice = "a run would wait. " + remedy
+			s.Advice = "a run would wait: " + remedy
 			return nil
 		}
 	}
