@@ -284,6 +284,9 @@ type fakeTemporal struct {
 	found       string // the workflow id that ListWorkflow finds
 	closed      int
 
+	open    map[string][]*workflow.WorkflowExecutionInfo // imports that have not ended, by 'connector'
+	listErr error                                        // of asking for them
+
 	queues map[string]string // of running workflows that are described, by id; "": not known
 
 	schedules  fakeSchedules
@@ -371,6 +374,10 @@ func (f *fakeTemporal) ListWorkflow(_ context.Context, r *workflowservice.ListWo
 			return nil, serviceerror.NewInvalidArgument("column name '" + name + "' is not defined")
 		}
 		return &workflowservice.ListWorkflowExecutionsResponse{}, f.attributesErr
+	}
+	if strings.HasPrefix(r.GetQuery(), "WorkflowType = 'ImportWorkflow' AND ExecutionStatus = 'Running' AND ") {
+		_, connector, _ := strings.Cut(r.GetQuery(), "IdentityMeshConnector = ")
+		return &workflowservice.ListWorkflowExecutionsResponse{Executions: f.open[connector]}, f.listErr
 	}
 	f.listed = r.GetQuery()
 	var found []*workflow.WorkflowExecutionInfo

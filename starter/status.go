@@ -25,8 +25,9 @@ func newStatusCommand(c *cli) *cobra.Command {
 		Short: "Show a connector: definition, objects, watermark, schedule, held deletes, runs",
 		Long: `Show a connector: its definition, its live objects, the watermark as it is stored and who
 set it, its schedule, deletes that wait for an operator, the run under way with its
-progress, and the last runs. It works without Temporal, too; then the schedule and the
-progress of the run under way are missing.`,
+progress, runs that were started and have not begun, and the last runs. It works without
+Temporal, too; then the schedule, the progress of the run under way and the runs that have
+not begun are missing.`,
 		Example: `  starter status contoso
   starter status contoso -o json | jq .running.progress
   starter status contoso -o json | jq -r .hold.runId`,
@@ -61,8 +62,10 @@ type status struct {
 	// Hold is the deletes that wait for an operator, with a sample; null when none do.
 	Hold *mesh.Hold `json:"hold"`
 	// Running is the run that holds the connector, null when none does.
-	Running *running    `json:"running"`
-	Runs    []*mesh.Run `json:"runs"` // the last ones, the newest first
+	Running *running `json:"running"`
+	// Waiting are runs that were started and have not begun, as far as Temporal says.
+	Waiting []waitingRun `json:"waiting"`
+	Runs    []*mesh.Run  `json:"runs"` // the last ones, the newest first
 
 	def       *connector.Definition
 	watermark *watermarkView
@@ -90,7 +93,7 @@ func (c *cli) status(ctx context.Context, store mesh.Store, name string) (*statu
 	if err != nil {
 		return nil, err
 	}
-	s := &status{}
+	s := &status{Waiting: []waitingRun{}}
 	if s.def, err = connector.FromParts(conn.Name, conn.Type, conn.ConfigJSON, conn.AuthJSON); err != nil {
 		s.DefinitionError = err.Error()
 	} else {
@@ -115,7 +118,7 @@ func (c *cli) status(ctx context.Context, store mesh.Store, name string) (*statu
 	if s.Running, err = c.running(ctx, store, name); err != nil {
 		return nil, err
 	}
-	s.Schedule, err = c.scheduleIfAny(ctx, store, name)
+	err = c.statusInTemporal(ctx, store, conn, s)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -125,19 +128,20 @@ func (c *cli) status(ctx context.Context, store mesh.Store, name string) (*statu
 	return s, nil
 }
 
-// scheduleIfAny returns the schedule of a connector, nil when it has none. It does not
-// wait long for Temporal: the rest of the status is the mesh's.
-func (c *cli) scheduleIfAny(ctx context.Context, store mesh.Store, name string) (v *scheduleView, err error) {
+// statusInTemporal looks for the schedule of a connector, and for runs that have not begun.
+// It does not wait long for Temporal: the rest of the status is the mesh's.
+func (c *cli) statusInTemporal(ctx context.Context, store mesh.Store, conn *mesh.Connector, s *status) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	err = c.withTemporal(ctx, "", func(t temporalClient) error {
-		var err error
-		if v, err = c.schedule(ctx, store, t, name); noSchedule(err) {
+	return c.withTemporal(ctx, "", func(t temporalClient) (err error) {
+		if s.Waiting, err = c.waiting(ctx, store, t, conn); err != nil {
+			return err
+		}
+		if s.Schedule, err = c.schedule(ctx, store, t, conn.Name); noSchedule(err) {
 			return nil
 		}
 		return err
 	})
-	return v, err
 }
 
 // running returns the run that holds the connector, nil when none does.
@@ -195,6 +199,7 @@ func (c *cli) showStatus(s *status, name string) error {
 			fields = append(fields, field{"Progress", strings.Join(progressParts(*p), ", ")})
 		}
 	}
+	fields = append(fields, s.waitingFields()...)
 	if last := s.lastEnded(); last != nil && last.Outcome == mesh.Failed {
 		fields = append(fields, field{"Last error", oneLine(last.Error)})
 	}

@@ -93,7 +93,7 @@ func runByIDOrConnector(ctx context.Context, store mesh.Store, arg string) (*mes
 		return nil, err
 	}
 	if holder == "" {
-		return nil, fmt.Errorf("no run is importing connector %[1]s now; 'starter runs %[1]s' lists the earlier ones. One that was started and waits for a worker is not known by the connector's name yet: 'starter watch RUN' follows it, and 'starter connector check %[1]s' says who polls", arg)
+		return nil, fmt.Errorf("no run is importing connector %[1]s now; 'starter runs %[1]s' lists the earlier ones, and one that was started and has not begun is followed by its id, which 'starter status %[1]s' shows", arg)
 	}
 	return store.Run(ctx, holder)
 }
