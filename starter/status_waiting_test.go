@@ -22,6 +22,7 @@ func TestStatusShowsWhatHasNotBegun(t *testing.T) {
 	b := newBench(t)
 	b.apply("contoso")
 	b.begin("contoso", someRun)
+	b.temporal.progress = reading
 	require.NotContains(t, b.ok("status", "contoso"), "Waiting")
 
 	const waits = "0199f3a2-6f0e-7c1d-9a55-0c2f6f1b7a99"
