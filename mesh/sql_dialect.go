@@ -38,7 +38,7 @@ type dialect interface {
 	// shadowKeys fills im_shadow_keys for the ids of the connector ?1.
 	shadowKeys() string
 	// makeChunk makes the temporary table im_chunk where the connection has none, "" where all
-	// have. emptyChunk makes it empty after its use: its rows are numbered from 1.
+	// have. emptyChunk makes it empty after its use. Its rows are numbered in their order.
 	makeChunk() string
 	emptyChunk() string
 	// indexEdges is how rows that may be there are entered into im_member_groups: the INSERT, and

@@ -7,14 +7,17 @@ import (
 	"math"
 )
 
-// write brings the window's due edges into the feed. They are numbered in im_chunk.
+// write brings the window's due edges into the feed. They are numbered in im_chunk, without a
+// gap, from wherever its numbers have got to: PostgreSQL takes none back that a transaction
+// gave which was rolled back.
 func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope, lastKey, lastOther int64) (int, error) {
 	n, err := w.fillChunk(ctx, t, duty, scope, lastKey, lastOther)
 	if err != nil || n == 0 {
 		return 0, err
 	}
 	var plain int64 // of a Delete: without a user or group; of an Add: not shown as deprovisioned
-	if _, err := first(ctx, t, []any{&plain}, `SELECT count(*) FROM temp.im_chunk WHERE note = 0`); err != nil {
+	var number int64
+	if _, err := first(ctx, t, []any{&plain, &number}, `SELECT count(*) FILTER (WHERE note = 0), min(n) FROM temp.im_chunk`); err != nil {
 		return 0, err
 	}
 	if err := w.mark(ctx, t, duty, lastKey, lastOther, n, plain); err != nil {
@@ -36,7 +39,7 @@ func (w *edgeWalk) write(ctx context.Context, t *tx, duty edgeDuty, scope Scope,
 	}
 	if err := t.later(ctx, `INSERT INTO im_changes (connector_key, seq, op, type, key, member_key, reason, run_key, at)
 		SELECT ?, ? + n, ?, 'GroupMember', group_key, member_key, reason, ?, ? FROM temp.im_chunk`,
-		t.conn, base, duty.op, t.run, t.now); err != nil {
+		t.conn, base-(number-1), duty.op, t.run, t.now); err != nil {
 		return 0, err
 	}
 	return int(n), t.later(ctx, t.store.db.emptyChunk())
