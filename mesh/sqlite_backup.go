@@ -58,6 +58,9 @@ func absolute(database, backup string) (_, _ string, err error) {
 // copySQLite copies the database in the file from into the file to, which it replaces. What
 // it leaves on disk is whole, or removed.
 func copySQLite(ctx context.Context, from, to string) (err error) {
+	if same, err := sameFile(from, to); err != nil || same {
+		return cmp.Or(err, fmt.Errorf("the copy is made in %s, which it is made of: give one of them another name", to))
+	}
 	if err := removeSQLite(to); err != nil {
 		return err
 	}
@@ -84,6 +87,19 @@ func copySQLite(ctx context.Context, from, to string) (err error) {
 		return err
 	}
 	return f.Sync()
+}
+
+// sameFile says whether two names are of one file.
+func sameFile(a, b string) (bool, error) {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false, err
+	}
+	other, err := os.Stat(b)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(one, other), err
 }
 
 // removeSQLite removes a database that nobody uses, with what SQLite keeps beside it.
@@ -129,7 +145,8 @@ func RestoreBackup(ctx context.Context, url, backup string, r Restore) (all []Re
 	return all, replaceSQLite(ctx, path, ready)
 }
 
-// checkBackup looks whether the file is a whole mesh database that this release knows.
+// checkBackup looks whether the file is a whole mesh database that this release can use: see
+// [upToDate].
 func checkBackup(ctx context.Context, path string) (err error) {
 	if _, err := os.Stat(path); err != nil {
 		return err
@@ -156,7 +173,7 @@ func checkBackup(ctx context.Context, path string) (err error) {
 		return err
 	case have == 0:
 		return errors.New("it is no mesh database")
-	case have > want:
+	case have > want+1:
 		return fmt.Errorf("its schema is version %d and this release knows %d: use the newer release", have, want)
 	}
 	return nil
