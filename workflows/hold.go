@@ -181,6 +181,9 @@ func (r *holdRun) move(ctx workflow.Context, queue string) (moved bool, _ error)
 	if err != nil || r.approval != nil || r.result != nil {
 		return false, err
 	}
+	if err := ctx.Err(); err != nil {
+		return false, err // the execution that follows would know of no cancel
+	}
 	r.log.Info("The connector is imported on another task queue: its hold waits there", "taskQueue", queue)
 	return true, workflow.NewContinueAsNewError(workflow.WithWorkflowTaskQueue(ctx, queue), HoldWorkflow, r.in)
 }

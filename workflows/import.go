@@ -122,6 +122,9 @@ func (r *importRun) begin(ctx workflow.Context) (skipped *ImportResult, _ error)
 			return nil, err
 		}
 		if b.TaskQueue != "" { // never in a history of a release that did not route
+			if err := ctx.Err(); err != nil {
+				return nil, err // the execution that follows would know of no cancel
+			}
 			return nil, &movedError{b.TaskQueue}
 		}
 		if b.Skipped != nil {

@@ -24,6 +24,7 @@ import (
 type fakeOrg struct {
 	mu          sync.Mutex
 	elsewhere   string                // BeginRun answers that the connector is imported on this queue
+	onElsewhere func()                // called before it does
 	runID       string                // of the last BeginRun
 	skipped     *activities.RunResult // BeginRun answers that the run gave way
 	result      *activities.RunResult // CommitRun answers; nil: a completed run
@@ -83,6 +84,9 @@ func (f *fakeOrg) env(t *testing.T) *testsuite.TestWorkflowEnvironment {
 		f.runID = in.RunID
 		if f.elsewhere != "" {
 			f.begins++
+			if f.onElsewhere != nil {
+				f.onElsewhere()
+			}
 			return &activities.BeginResult{TaskQueue: f.elsewhere}, nil
 		}
 		if f.begins++; f.begins <= f.heldFor {

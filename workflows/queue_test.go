@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
@@ -97,4 +98,25 @@ func TestAnAnswerToAHoldThatMoves(t *testing.T) {
 	require.Equal(t, workflows.HoldApproved, outcome(t, env).State)
 	require.NoError(t, errors.Join(a.rejected, a.failed))
 	require.Equal(t, 1, f.imports)
+}
+
+// TestACancelIsNotLeftBehind: who is asked to stop does not go elsewhere, where nobody
+// would know of it.
+func TestACancelIsNotLeftBehind(t *testing.T) {
+	t.Parallel()
+	f := newFakeOrg()
+	f.elsewhere = "relay"
+	env := f.env(t)
+	f.onElsewhere = env.CancelWorkflow
+	env.ExecuteWorkflow(workflows.ImportWorkflow, workflows.ImportInput{Connector: "contoso", Mode: workflows.Full})
+	require.True(t, temporal.IsCanceledError(env.GetWorkflowError()), "%v", env.GetWorkflowError())
+	require.Len(t, f.ends, 1)
+	require.Equal(t, activities.Cancelled, f.ends[0].Outcome)
+
+	h := newFakeHold()
+	h.info.TaskQueue = "relay"
+	hold := h.env()
+	h.onRead = func(activities.HoldInfo) { hold.CancelWorkflow() }
+	hold.ExecuteWorkflow(workflows.HoldWorkflow, workflows.HoldInput{Connector: "contoso"})
+	require.True(t, temporal.IsCanceledError(hold.GetWorkflowError()), "%v", hold.GetWorkflowError())
 }
