@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -165,19 +166,20 @@ func (g *guide) source() (temporalAddr string) {
 	return fmt.Sprintf("127.0.0.1:%d", ports[1])
 }
 
-// freePorts are ports of loopback that nobody listens on now.
+// freePorts are ports of loopback that nobody listens on now. They are none of those that the
+// kernel gives to whoever asks for any, so that they are still free when a program of the guide
+// is started a minute later.
 func freePorts(t require.TestingT, n int) []int {
 	var ports []int
-	var open []net.Listener
-	for range n { // all at one time, so that they are different
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
-		require.NoError(t, err)
-		addr, ok := l.Addr().(*net.TCPAddr)
-		require.True(t, ok)
-		ports, open = append(ports, addr.Port), append(open, l)
-	}
-	for _, l := range open {
-		require.NoError(t, l.Close())
+	for tries := 0; len(ports) < n; tries++ {
+		port := 20_000 + rand.IntN(10_000)                             // #nosec G404 -- no secret
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // it returns at once
+		if err != nil {
+			require.Less(t, tries, 100, "%v", err)
+			continue
+		}
+		defer l.Close() //nolint:errcheck // all at one time, so that they are different
+		ports = append(ports, port)
 	}
 	return ports
 }
