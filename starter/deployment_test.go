@@ -185,6 +185,11 @@ func TestPromoteAndRamps(t *testing.T) {
 		require.Equal(t, []string{`current "v1" ignore=false`, `ramp "" 0`}, f.sets)
 
 		b.ok("deployment", "ramp", "okta", "v3", "5")
+		f.sets = nil
+		require.Regexp(t, `(?m)^Current +v1 \(the ramp has ended\)$`, b.ok("deployment", "promote", "okta", "v1"))
+		require.Equal(t, []string{`ramp "" 0`}, f.sets, "promoting what is current ends a ramp, too")
+
+		b.ok("deployment", "ramp", "okta", "v3", "5")
 		b.ok("deployment", "ramp", "okta", "v3", "0")
 		require.Regexp(t, `(?m)^Current +v1 \(was so already\)$`, b.ok("deployment", "ramp", "okta", "v3", "0"))
 		f.leave("")
