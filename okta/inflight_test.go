@@ -193,3 +193,36 @@ func TestACallIsNotHeldForLong(t *testing.T) {
 		second.done()
 	})
 }
+
+// A call that was sent to ask holds the others up for as long as a call may wait for a slot,
+// and no longer than until a later call is answered.
+func TestACallThatAsksInVain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimits()
+		key := bucketKey{1, "b"}
+		tells := func(c *ticket, remaining int) {
+			c.observe(http.StatusOK, Rate{Limit: 600, Remaining: remaining, Reset: time.Now().Add(50 * time.Second), Known: true}, time.Now())
+			c.done()
+		}
+		waits := func(d time.Duration) (*ticket, *denial) {
+			began := time.Now()
+			c, denied, err := l.admit(t.Context(), key, 10)
+			require.NoError(t, err)
+			require.Equal(t, d, time.Since(began))
+			return c, denied
+		}
+		first, _ := waits(0)
+		tells(first, 500)
+		time.Sleep(2 * freshFor)
+		asks, _ := waits(0) // and is never answered
+		second, denied := waits(maxSlotHold)
+		require.Nil(t, denied, "there is room")
+		tells(second, 498)
+		third, _ := waits(0)
+		tells(third, 67) // 7 above the reserve: one call at a time
+		_, denied = waits(maxSlotHold)
+		require.NotNil(t, denied, "the call in flight does not end")
+		asks.done()
+	})
+}
