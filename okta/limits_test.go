@@ -169,6 +169,9 @@ func TestOneCallAsksAfterAPause(t *testing.T) {
 	l.answer(slow, left(600, 497, 30*time.Second))
 	asks := l.send() // of the next window
 	l.held()
+	asks.done() // no answer: another one asks, although one is on its way
+	asks = l.send()
+	l.held()
 	l.answer(slower, left(600, 496, 30*time.Second))
 	l.held()
 	l.answer(asks, left(600, 599, 91*time.Second))
