@@ -56,7 +56,9 @@ func (f *fakeHold) env() *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(patient())
 	env.SetStartTime(start)
+	env.SetTestTimeout(20 * time.Second)
 	workflows.Register(env)
 	a := &activities.Activities{}
 	activities.Register(env, a)

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/identitymesh/okta-connector/activities"
@@ -66,12 +67,17 @@ func (quiet) Info(string, ...any)  {}
 func (quiet) Warn(string, ...any)  {}
 func (quiet) Error(string, ...any) {}
 
+// patient has the SDK take a workflow that a busy machine lets wait for no deadlock: it
+// believes so after a second.
+func patient() worker.Options { return worker.Options{DeadlockDetectionTimeout: time.Minute} }
+
 // env returns a test environment in which the real workflow meets the fake org.
 func (f *fakeOrg) env(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(patient())
 	env.SetStartTime(start)
 	env.SetTestTimeout(20 * time.Second)
 	workflows.Register(env)

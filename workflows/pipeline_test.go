@@ -228,6 +228,7 @@ func (p *pipeline) run(in workflows.ImportInput) (*workflows.ImportResult, error
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(quiet{})
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(patient())
 	env.SetStartTime(p.clock.Now())
 	env.SetTestTimeout(time.Minute)
 	workflows.Register(env)

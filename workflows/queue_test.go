@@ -130,7 +130,9 @@ func (f *finishing) ExecuteActivity(ctx workflow.Context, name string, args ...a
 func TestACancelIsNotLeftBehind(t *testing.T) {
 	t.Parallel()
 	options := func() worker.Options {
-		return worker.Options{Interceptors: []interceptor.WorkerInterceptor{&finishing{}}}
+		o := patient()
+		o.Interceptors = []interceptor.WorkerInterceptor{&finishing{}}
+		return o
 	}
 	f := newFakeOrg()
 	f.elsewhere = "relay"
