@@ -171,6 +171,7 @@ func (g *guide) source() (temporalAddr string) {
 // is started a minute later.
 func freePorts(t require.TestingT, n int) []int {
 	var ports []int
+	var open []net.Listener
 	for tries := 0; len(ports) < n; tries++ {
 		port := 20_000 + rand.IntN(10_000)                             // #nosec G404 -- no secret
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // it returns at once
@@ -178,8 +179,10 @@ func freePorts(t require.TestingT, n int) []int {
 			require.Less(t, tries, 100, "%v", err)
 			continue
 		}
-		defer l.Close() //nolint:errcheck // all at one time, so that they are different
-		ports = append(ports, port)
+		ports, open = append(ports, port), append(open, l)
+	}
+	for _, l := range open { // all at one time, so that they are different
+		require.NoError(t, l.Close())
 	}
 	return ports
 }

@@ -121,7 +121,7 @@ func (f *finishing) Init(next interceptor.WorkflowOutboundInterceptor) error {
 }
 
 func (f *finishing) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
-	ctx, _ = workflow.NewDisconnectedContext(ctx) //nolint:govet // it ends with the workflow
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	return f.WorkflowOutboundInterceptorBase.Next.ExecuteActivity(ctx, name, args...)
 }
 
