@@ -284,6 +284,23 @@ var queueTests = map[string]func(t *testing.T, b *bench){
 		r.list(mesh.QueueRule{Overlap: 5 * time.Minute}, minute(50), stamped("g1", minute(1)))
 		require.Empty(t, r.queued())
 	},
+	"ASecondReadingOfARunIsNoSecondLook": func(t *testing.T, b *bench) {
+		r := b.begin()
+		r.walk("users", user("u1"))
+		rule, g := mesh.QueueRule{Overlap: 5 * time.Minute}, stamped("g1", minute(10))
+		r.list(rule, minute(11), g)
+		for _, stream := range []string{"members/g1", "again/g1"} { // later than a hasty look, before the list has settled
+			r.claim(stream, "me")
+			p := mesh.MemberPage{Page: pageOf(stream, 1, true), GroupID: "g1", Members: []mesh.Member{{OktaID: "u1"}}}
+			p.Date = minute(11)
+			_, err := r.store.WriteMembers(r.ctx, r.fence, p)
+			require.NoError(t, err)
+		}
+		r.finish()
+		r = b.begin()
+		r.list(rule, minute(20), g)
+		require.Equal(t, []string{"g1"}, r.queued(), "it was looked at once, as the run saw it")
+	},
 	"AGoneGroupIsACandidateOfADelta": func(t *testing.T, b *bench) {
 		b.imported()
 		b.mode = "Delta"
