@@ -13,6 +13,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 // The services whose image is ours.
@@ -239,3 +240,49 @@ func TestComposeStartsAndStopsInOrder(t *testing.T) {
 }
 
 func networks(s types.ServiceConfig) []string { return s.NetworksByPriority() }
+
+// TestComposeTemporalListens reads Temporal's own settings, which no container of a test does:
+// only the frontend is for others, where TEMPORAL_ADDRESS of the others says, and the password
+// is in the secret's file.
+func TestComposeTemporalListens(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("compose", "temporal.yaml"))
+	require.NoError(t, err)
+	type rpc struct {
+		GRPCPort int    `yaml:"grpcPort"`
+		BindOnIP string `yaml:"bindOnIP"`
+	}
+	var conf struct {
+		Persistence struct {
+			Datastores map[string]any `yaml:"datastores"`
+		} `yaml:"persistence"`
+		Services map[string]struct {
+			RPC rpc `yaml:"rpc"`
+		} `yaml:"services"`
+	}
+	require.NoError(t, yaml.Unmarshal(text, &conf))
+	require.Len(t, conf.Services, 4)
+	for name, s := range conf.Services {
+		if name == "frontend" {
+			require.Equal(t, rpc{7233, "0.0.0.0"}, s.RPC)
+			continue
+		}
+		require.Equal(t, "127.0.0.1", s.RPC.BindOnIP, name)
+	}
+	p := project(t)
+	for _, name := range []string{"worker", "starter", "temporal-ui", "temporal-namespace"} {
+		require.Equal(t, "temporal:7233", *p.Services[name].Environment["TEMPORAL_ADDRESS"], name)
+	}
+	databases := map[string]string{}
+	for name, store := range conf.Persistence.Datastores {
+		sql, ok := store.(map[string]any)["sql"].(map[string]any)
+		require.True(t, ok, name)
+		require.Equal(t, []any{"postgres12_pgx", "postgres:5432", "temporal"}, []any{sql["pluginName"], sql["connectAddr"], sql["user"]}, name)
+		require.NotContains(t, sql, "password", name)
+		command, ok := sql["passwordCommand"].(map[string]any)
+		require.True(t, ok, name)
+		require.Contains(t, command["args"], "/run/secrets/temporal_pgpass", name)
+		databases[name], _ = sql["databaseName"].(string)
+	}
+	require.Equal(t, map[string]string{"default": "temporal", "visibility": "temporal_visibility"}, databases)
+}
