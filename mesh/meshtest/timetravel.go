@@ -142,7 +142,8 @@ func testStaleKeys(t *testing.T, db Database) {
 // testRowsMissing: nobody has said that the database was restored.
 func testRowsMissing(t *testing.T, db Database) {
 	for what, write := range map[string]func(r *run){
-		"rows of the feed": func(r *run) { r.walk("users", user("u1"), user("u2")) },
+		"rows of the feed":        func(r *run) { r.walk("users", user("u1"), user("u2")) },
+		"rows about who is there": func(r *run) { r.walk("users", user("u0", "title", "new")) },
 		"only ids": func(r *run) {
 			r.members("g", "m1", "m2")
 		},
