@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,6 +14,10 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // pollEvery is the pause between two questions to a server that is starting.
@@ -31,6 +36,9 @@ func (s *Server) waitReady(ctx context.Context, cfg Config) error {
 	}
 	defer c.Close()
 
+	if err := until(ctx, "the frontend to serve", func() error { return s.serving(ctx) }); err != nil {
+		return err
+	}
 	if err := until(ctx, "the frontend to answer", func() error {
 		_, err := c.CheckHealth(ctx, &client.CheckHealthRequest{})
 		return err
@@ -57,6 +65,25 @@ func (s *Server) waitReady(ctx context.Context, cfg Config) error {
 		return nil
 	}
 	return until(ctx, "the Web UI to answer", func() error { return s.ui.check(ctx) })
+}
+
+// serving asks for the frontend's health by gRPC's own protocol: the SDK's check begins with
+// another question, which a frontend that is not ready yet writes into its log as an error.
+func (s *Server) serving(ctx context.Context) (err error) {
+	transport := insecure.NewCredentials()
+	if c := s.inner.client(); c != nil {
+		transport = credentials.NewTLS(c)
+	}
+	conn, err := grpc.NewClient(s.inner.address, grpc.WithTransportCredentials(transport))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	r, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{Service: "temporal.api.workflowservice.v1.WorkflowService"})
+	if err == nil && r.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		err = fmt.Errorf("the frontend is %s", r.GetStatus())
+	}
+	return err
 }
 
 // ensureSearchAttributes adds what a namespace lacks: one of an older file was
