@@ -185,7 +185,7 @@ func TestTemporalOnPostgreSQL(t *testing.T) {
 	waitFor(w, "the last tick's run ends", func() bool { return len(w.schedule().Running) == 0 })
 	schedule := w.schedule()
 
-	removeUser(w, 3)
+	removeUser(w)
 	require.Zero(t, w.completedMode("delta").Counts["User"].Deleted)
 	require.NotEmpty(t, w.differences(), "no delta sees a hard delete")
 	require.Equal(t, 1, w.completed().Counts["User"].Deleted)

@@ -146,8 +146,8 @@ func TestHistoryHoldsNothingPersonal(t *testing.T) {
 	row := w.completed()
 	recordRun(w, row.RunID, "clean")
 	// a second run in which deletes are looked up
-	for i := 0; i < 3; i++ {
-		removeUser(w, i)
+	for range 3 {
+		removeUser(w)
 	}
 	second := w.completed()
 	recordRun(w, second.RunID, "full")
@@ -204,20 +204,15 @@ func workflowID(w *world, runID string) string {
 	return show.WorkflowID
 }
 
-// removeUser hard-deletes the i-th live user as Okta has it: deactivate, then delete.
-func removeUser(w *world, i int) string {
+// removeUser hard-deletes the first user that is active in the org, as Okta has it:
+// deactivate, then delete.
+func removeUser(w *world) string {
 	w.Helper()
-	var ids []string
-	for key := range w.objects() {
-		if id, ok := strings.CutPrefix(key, "User "); ok {
-			ids = append(ids, id)
-		}
-	}
-	require.Greater(w, len(ids), i)
-	id := ids[i]
-	w.okta(http.MethodDelete, "/api/v1/users/"+id, nil)
-	w.okta(http.MethodDelete, "/api/v1/users/"+id, nil)
-	return id
+	active := w.org().UserIDsByStatus(oktasim.Active)
+	require.NotEmpty(w, active)
+	w.okta(http.MethodDelete, "/api/v1/users/"+active[0], nil)
+	w.okta(http.MethodDelete, "/api/v1/users/"+active[0], nil)
+	return active[0]
 }
 
 // okta sends one request to the simulated org, as its administrator, and requires

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,14 +56,10 @@ func TestAGroupDeletedDuringTheRun(t *testing.T) {
 	w := newWorld(t, oktasim.Config{Org: generated(t, 300, 12)}, nil)
 	w.worker()
 	w.completed()
-	var victim string
-	for key, o := range w.objects() {
-		if o.Type == "Group" && o.Attributes["type"] == "OKTA_GROUP" && hasEdges(w, o.ExternalID) {
-			victim = strings.TrimPrefix(key, "Group ")
-			break
-		}
-	}
-	require.NotEmpty(t, victim)
+	own := w.org().GroupIDsByType("OKTA_GROUP")
+	i := slices.IndexFunc(own, func(id string) bool { return hasEdges(w, id) })
+	require.GreaterOrEqual(t, i, 0)
+	victim := own[i]
 	before := len(w.changes(0))
 
 	var once sync.Once
@@ -104,30 +101,11 @@ func testEveryChangeArrives(t *testing.T, newDB func() string) {
 	w := newWorldOn(t, newDB(), oktasim.Config{Org: generated(t, 400, 15)}, nil)
 	w.worker()
 	w.completed()
-	var active []string
-	groups := map[string]string{}
-	for _, o := range w.objects() {
-		switch {
-		case o.Type == "User" && o.Attributes["status"] == "ACTIVE":
-			active = append(active, o.ExternalID)
-		case o.Type == "Group" && o.Attributes["type"] == "OKTA_GROUP":
-			groups[o.ExternalID] = ""
-		}
-	}
+	active, groups := w.org().UserIDsByStatus(oktasim.Active), w.org().GroupIDsByType("OKTA_GROUP")
 	edited, suspended, deactivated, deleted, added := active[0], active[1], active[2], active[3], active[4]
-	var joined, gone string
-	for g := range groups {
-		if !w.has("GroupMember " + g + ":" + added) {
-			joined = g
-			break
-		}
-	}
-	for g := range groups {
-		if g != joined {
-			gone = g
-			break
-		}
-	}
+	join := slices.IndexFunc(groups, func(id string) bool { return !w.has("GroupMember " + id + ":" + added) })
+	require.GreaterOrEqual(t, join, 0)
+	joined, gone := groups[join], groups[(join+1)%len(groups)]
 	before := len(w.changes(0))
 	w.okta(http.MethodPost, "/api/v1/users/"+edited, map[string]any{"profile": map[string]any{"title": "Chief of Tests", "city": nil}})
 	w.okta(http.MethodPost, "/api/v1/users/"+suspended+"/lifecycle/suspend", nil)
