@@ -245,8 +245,11 @@ func (s *session) waitForBudget(ctx context.Context, name string, e *okta.RateLi
 	calls.Waits, calls.Waited = s.a.waits.extend(s.fence.RunID+" "+e.Endpoint, time.Now(), e.Wait)
 	s.cost.Waits += calls.Waits
 	what := "Okta's rate limit is used up, down to the reserve"
-	if e.Concurrency {
+	switch {
+	case e.Concurrency:
 		what = "Okta finds the calls at one time too many"
+	case e.Slow:
+		what = "Okta is slow to answer the calls of this rate limit that are on their way"
 	}
 	s.log.Warn(what, append([]any{"stream", name, "wait", e.Wait.String(), "endpoint", e.Endpoint, "requestId", e.RequestID}, rateFields(e.Rate)...)...)
 	s.waited(e.Rate.Bucket, calls.Waited)

@@ -49,6 +49,7 @@ const (
 	send   verdict = iota
 	hold           // an answer on its way decides
 	refuse         // not before the next window
+	crowd          // not before a call on its way has ended
 )
 
 // ask says what may be done, at now on the org's clock, with a call that was held for
@@ -86,7 +87,7 @@ func (b *bucket) ask(now time.Time, percent int, waited time.Duration) (v verdic
 	case b.pending < left/shares:
 		return send, 0
 	case waited >= maxSlotHold:
-		return refuse, 0
+		return crowd, 0
 	default:
 		return hold, maxSlotHold
 	}

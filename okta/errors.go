@@ -133,9 +133,9 @@ func (e *Error) Unwrap() error { return e.Err }
 type APIError = Error
 
 // RateLimitError says that Okta's rate limit is used up: a 429, or a call that was not
-// sent at all because no more than the reserve is left in its bucket (then Status is 0). Its
-// Kind is RetryLater, but Permanent when an explicit Retry-After is longer than
-// [MaxRetryAfter]: look at Kind before waiting.
+// sent at all because no more than the reserve is left in its bucket, or too much is on its
+// way (then Status is 0). Its Kind is RetryLater, but Permanent when an explicit
+// Retry-After is longer than [MaxRetryAfter]: look at Kind before waiting.
 type RateLimitError struct {
 	APIError
 	// Wait is how long to wait: the Retry-After header when there is one, else the
@@ -149,6 +149,9 @@ type RateLimitError struct {
 	// Concurrency says that too many calls were in flight, rather than too many a
 	// minute; Wait is then 1 s to 10 s, with jitter after a 429.
 	Concurrency bool
+	// Slow says that the call was not sent because this client's own calls in the bucket
+	// are as many as it may have there, and Okta does not answer them; Wait is then 1 s.
+	Slow bool
 }
 
 // Unwrap returns the embedded [Error], so that errors.As finds it.

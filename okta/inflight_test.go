@@ -223,6 +223,12 @@ func TestACallThatAsksInVain(t *testing.T) {
 		tells(third, 67) // 7 above the reserve: one call at a time
 		_, denied = waits(maxSlotHold)
 		require.NotNil(t, denied, "the call in flight does not end")
+		require.Equal(t, time.Second, denied.wait, "not until the window ends: there is some left")
+		require.Equal(t, "not sent: as many calls as one worker may have on their way (1, with 67 of this window's 600 left) are not answered, wait 1s", denied.reason())
 		asks.done()
+		fourth, _ := waits(0)
+		tells(fourth, 60)
+		_, denied = waits(0)
+		require.Contains(t, denied.reason(), "are used up", "down to the reserve")
 	})
 }

@@ -101,6 +101,7 @@ type denial struct {
 	rate     Rate
 	reserve  int
 	inFlight int // above 0: no slot has become free
+	pending  int // above 0: so many are on their way in the bucket, as many as may be, and do not end
 }
 
 // admit lets a call through, and holds it for a moment where an answer on its way
@@ -140,6 +141,8 @@ func (l *Limits) try(key bucketKey, percent int, waited time.Duration) (*ticket,
 	switch {
 	case v == refuse:
 		return nil, &denial{wait: b.wait(now), rate: b.rate, reserve: reserve(b.rate.Limit, percent)}, held{}
+	case v == crowd:
+		return nil, &denial{wait: minWait, rate: b.rate, pending: b.pending}, held{}
 	case l.slots.full(local) && waited >= maxSlotHold:
 		return nil, &denial{wait: minWait, rate: b.rate, inFlight: l.slots.inFlight}, held{}
 	case v == hold:
@@ -251,7 +254,7 @@ func (c *Client) admit(ctx context.Context, r request) (*ticket, error) {
 	e.Kind, e.RetryAfter = RetryLater, d.wait
 	rate := d.rate
 	rate.Bucket = r.bucket
-	return nil, &RateLimitError{APIError: *e, Wait: d.wait, Rate: rate, Concurrency: d.inFlight > 0}
+	return nil, &RateLimitError{APIError: *e, Wait: d.wait, Rate: rate, Concurrency: d.inFlight > 0, Slow: d.pending > 0}
 }
 
 func (d *denial) reason() string {
@@ -259,6 +262,9 @@ func (d *denial) reason() string {
 	switch {
 	case d.inFlight > 0:
 		return fmt.Sprintf("not sent: the %d calls in flight, as many as Okta takes at present, do not end, wait %s", d.inFlight, wait)
+	case d.pending > 0:
+		return fmt.Sprintf("not sent: as many calls as one worker may have on their way (%d, with %d of this window's %d left) are not answered, wait %s",
+			d.pending, d.rate.Remaining, d.rate.Limit, wait)
 	case d.reserve == 0:
 		return fmt.Sprintf("not sent: the %d calls of this window are used up, wait %s", d.rate.Limit, wait)
 	default:
