@@ -100,6 +100,26 @@ func testReaderEpoch(t *testing.T, b *bench) {
 	require.EqualValues(t, 4, r.Acked, "and goes on as before")
 }
 
+// testEpochlessReader: what an older release acknowledged counts in the epoch that a restore
+// ends.
+func testEpochlessReader(t *testing.T, db Database) {
+	b := newBench(t.Context(), t, db.Open(t), "epochless")
+	b.feedOf(3)
+	_, err := b.store.Acknowledge(b.ctx, b.name, "dwh", mesh.Offset{Seq: 2})
+	require.NoError(t, err)
+	db.Epochless(t)
+	_, err = b.store.Acknowledge(b.ctx, b.name, "dwh", mesh.Offset{Seq: 1})
+	require.NoError(t, err)
+	require.EqualValues(t, 2, b.feedState().Readers[0].Acked, "it is the feed's epoch before")
+	db.Epochless(t)
+	old := b.restored().OldEpoch
+	require.Equal(t, old, b.feedState().Readers[0].Epoch)
+	var other *mesh.EpochError
+	_, err = b.store.Acknowledge(b.ctx, b.name, "dwh", mesh.Offset{Seq: 3})
+	require.ErrorAs(t, err, &other)
+	require.EqualValues(t, 2, b.feedState().Readers[0].Acked)
+}
+
 func testRestoreFences(t *testing.T, b *bench) {
 	r := b.begin()
 	r.walk("users", user("u1"))

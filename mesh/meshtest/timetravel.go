@@ -21,6 +21,8 @@ type Database struct {
 	// Late begins a transaction that takes a number of a connector's feed and writes its row;
 	// end commits or undoes it.
 	Late func(t require.TestingT, connector string) (end func(commit bool))
+	// Epochless makes the feed's readers those of a release that knows no epochs.
+	Epochless func(t require.TestingT)
 	// Most is how often a property is tried, 0 for as often as rapid likes.
 	Most int64
 }
@@ -34,6 +36,7 @@ func RunRestore(t *testing.T, open func(t *testing.T) Database) {
 		"AZombieOfTheBackupsOwnRun":         testZombieOfTheBackup,
 		"AProcessRemembersKeysOfTheLost":    testStaleKeys,
 		"AProcessNoticesThatRowsAreMissing": testRowsMissing,
+		"AReaderOfAnOlderReleaseReadsAnew":  testEpochlessReader,
 		"Property":                          testRestoreProperty,
 	} {
 		t.Run(name, func(t *testing.T) {
