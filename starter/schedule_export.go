@@ -61,8 +61,13 @@ func (c *cli) exportSchedules(ctx context.Context, store mesh.Store, t temporalC
 	all := []exported{}
 	for _, name := range names {
 		v, err := c.schedule(ctx, store, t, name)
-		if noSchedule(err) && !one {
-			continue
+		if noSchedule(err) {
+			if !one {
+				continue
+			}
+			if _, err := knownConnector(ctx, store, name); err != nil {
+				return err
+			}
 		}
 		if err != nil {
 			return scheduleError("export", name, err)

@@ -2,25 +2,45 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+
+	"github.com/identitymesh/okta-connector/mesh"
 )
 
-// scheduleCommand fills in what the commands on one existing schedule share. They do
-// not ask the mesh: a schedule may have outlived its connector.
+// scheduleCommand fills in what the commands on one existing schedule share. They ask the
+// mesh only where there is no schedule: one may have outlived its connector.
 func (c *cli) scheduleCommand(cmd *cobra.Command, f func(ctx context.Context, t temporalClient, name string, h client.ScheduleHandle) error) *cobra.Command {
 	cmd.Args = oneArg("NAME", "")
 	cmd.ValidArgsFunction = c.completeConnector
 	cmd.RunE = c.action(func(ctx context.Context, args []string) error {
-		return c.withTemporal(ctx, "", func(t temporalClient) error {
+		err := c.withTemporal(ctx, "", func(t temporalClient) error {
 			return f(ctx, t, args[0], t.ScheduleClient().GetHandle(ctx, scheduleID(args[0])))
 		})
+		if _, missing := errors.AsType[*noScheduleError](err); missing {
+			return c.orUnknown(ctx, args[0], err)
+		}
+		return err
 	})
 	return cmd
+}
+
+// orUnknown is what is wrong with a name that has no schedule: more likely it is of no
+// connector. Where the mesh cannot be asked, err stands.
+func (c *cli) orUnknown(ctx context.Context, name string, err error) error {
+	unknown := c.withStore(ctx, func(store mesh.Store) error {
+		_, err := knownConnector(ctx, store, name)
+		return err
+	})
+	if _, missing := errors.AsType[*mesh.NotFoundError](unknown); missing {
+		return unknown
+	}
+	return err
 }
 
 // said prints what was done to a schedule, or why not.

@@ -316,6 +316,14 @@ func noSchedule(err error) bool {
 	return ok
 }
 
+// noScheduleError says that a connector is not imported on a schedule, or that there is no
+// such connector: Temporal does not know.
+type noScheduleError struct{ connector string }
+
+func (e *noScheduleError) Error() string {
+	return fmt.Sprintf("connector %s has no schedule: make one with 'starter schedule apply %[1]s --every 15m --reconcile \"Sun 02:00\"'", e.connector)
+}
+
 // scheduleError says what failed and what helps.
 func scheduleError(verb, connector string, err error) error {
 	if err == nil {
@@ -323,7 +331,7 @@ func scheduleError(verb, connector string, err error) error {
 	}
 	what := fmt.Sprintf("%s the schedule of connector %s", verb, connector)
 	if noSchedule(err) {
-		return fmt.Errorf("connector %s has no schedule: make one with 'starter schedule apply %s --every 15m --reconcile \"Sun 02:00\"'", connector, connector)
+		return &noScheduleError{connector}
 	}
 	remedy := remedyFor(err)
 	if remedy == "" {

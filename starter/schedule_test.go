@@ -73,6 +73,23 @@ func TestScheduleApply(t *testing.T) {
 	require.Equal(t, "paused by ada@desk: Okta maintenance", b.stored().Schedule.State.Note)
 }
 
+// TestScheduleCommandsWithoutTheMesh: they need Temporal alone.
+func TestScheduleCommandsWithoutTheMesh(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.apply("contoso")
+	b.ok(weekly...)
+	away := func(verb string) int {
+		c := b.cli()
+		c.openStore = func(context.Context) (mesh.Store, error) { return nil, errors.New("the mesh is away") }
+		return c.run(t.Context(), []string{"schedule", verb, "contoso"})
+	}
+	require.Equal(t, exitOK, away("delete"), b.err.String())
+	require.Equal(t, exitError, away("pause"))
+	require.Contains(t, b.err.String(), "connector contoso has no schedule")
+	require.NotContains(t, b.err.String(), "away")
+}
+
 func TestScheduleApplyUndoesWhatOthersChanged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -190,6 +207,9 @@ func TestScheduleCommands(t *testing.T) {
 	b.apply("contoso")
 	for _, verb := range []string{"pause", "resume", "trigger", "delete"} {
 		b.fails(exitError, "connector contoso has no schedule", "schedule", verb, "contoso")
+	}
+	for _, args := range [][]string{{"pause"}, {"resume"}, {"trigger"}, {"delete"}, {"backfill", "--from", "2026-04-22T08:00:00Z"}, {"export"}} {
+		b.fails(exitError, `connector "nobody" does not exist; known connectors: contoso`, append([]string{"schedule", args[0], "nobody"}, args[1:]...)...)
 	}
 	b.ok(weekly...)
 	require.Equal(t, "schedule of connector contoso paused\n", b.ok("schedule", "pause", "contoso"))
