@@ -65,7 +65,7 @@ starting them again. --unversioned gives the work to workers without --deploymen
 				want = 1
 			}
 			if len(args) != want || args[0] == "" || args[want-1] == "" {
-				return fmt.Errorf("%s needs NAME and BUILD, or NAME and --unversioned; %d arguments given", cmd.CommandPath(), len(args))
+				return wrongArgs(cmd, "NAME and BUILD, or NAME and --unversioned", "", args)
 			}
 			return p.set(args[0], args[1:])
 		},
@@ -94,7 +94,7 @@ build's workers, as 'promote' does.`,
   starter deployment ramp identitymesh-okta v1.5.0 0`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 3 || args[0] == "" || args[1] == "" {
-				return fmt.Errorf("%s needs NAME, BUILD and PERCENT; %d arguments given", cmd.CommandPath(), len(args))
+				return wrongArgs(cmd, "NAME, BUILD and PERCENT", "", args)
 			}
 			percent, err := strconv.ParseFloat(strings.TrimSuffix(args[2], "%"), 32)
 			if err != nil || !(percent >= 0 && percent <= 100) {

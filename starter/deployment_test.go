@@ -35,17 +35,17 @@ func TestDeploymentUsage(t *testing.T) {
 	t.Parallel()
 	b, f := deploymentBench(t)
 	for want, args := range map[string][]string{
-		"needs NAME and BUILD, or NAME and --unversioned; 1 arguments": {"promote", "okta"},
-		"or NAME and --unversioned; 2 arguments":                       {"promote", "okta", "v1", "--unversioned"},
-		"dot or a colon":                                               {"promote", "okta.eu", "v1"},
-		"Temporal's own":                                               {"promote", "okta", "__unversioned__"},
-		"needs NAME, BUILD and PERCENT":                                {"ramp", "okta", "v1"},
-		`PERCENT "NaN": want a number from 0 to 100`:                   {"ramp", "okta", "v1", "NaN"},
-		`PERCENT "101": want`:                                          {"ramp", "okta", "v1", "101"},
-		"--timeout 0s: want a time above 0":                            {"promote", "okta", "v1", "--timeout", "0"},
-		"--timeout -1s: want":                                          {"ramp", "okta", "v1", "20", "--timeout", "-1s"},
-		"needs exactly one argument, NAME":                             {"show"},
-		"the commands are list, show, promote, ramp":                   {"rollout"},
+		"needs NAME and BUILD, or NAME and --unversioned; 1 argument given; write: starter deployment promote NAME (BUILD": {"promote", "okta"},
+		"or NAME and --unversioned; 2 arguments":     {"promote", "okta", "v1", "--unversioned"},
+		"dot or a colon":                             {"promote", "okta.eu", "v1"},
+		"Temporal's own":                             {"promote", "okta", "__unversioned__"},
+		"needs NAME, BUILD and PERCENT":              {"ramp", "okta", "v1"},
+		`PERCENT "NaN": want a number from 0 to 100`: {"ramp", "okta", "v1", "NaN"},
+		`PERCENT "101": want`:                        {"ramp", "okta", "v1", "101"},
+		"--timeout 0s: want a time above 0":          {"promote", "okta", "v1", "--timeout", "0"},
+		"--timeout -1s: want":                        {"ramp", "okta", "v1", "20", "--timeout", "-1s"},
+		"needs exactly one argument, NAME":           {"show"},
+		"the commands are list, show, promote, ramp": {"rollout"},
 	} {
 		b.fails(exitUsage, want, append([]string{"deployment"}, args...)...)
 	}

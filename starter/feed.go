@@ -31,7 +31,7 @@ func feedArgs(more ...string) cobra.PositionalArgs {
 			return nil
 		}
 		want := append([]string{"NAME"}, more...)
-		return fmt.Errorf("%s needs exactly %s; %d arguments given", cmd.CommandPath(), strings.Join(want, " and "), len(args))
+		return wrongArgs(cmd, "exactly "+strings.Join(want, " and "), "", args)
 	}
 }
 

@@ -129,12 +129,28 @@ func oneArg(name, hint string) cobra.PositionalArgs {
 		if len(args) == 1 && args[0] != "" {
 			return nil
 		}
-		err := fmt.Errorf("%s needs exactly one argument, %s; %d given", cmd.CommandPath(), name, len(args))
-		if hint != "" {
-			err = fmt.Errorf("%w; %s", err, hint)
-		}
-		return err
+		return wrongArgs(cmd, "exactly one argument, "+name, hint, args)
 	}
+}
+
+// wrongArgs says that a command got other arguments than it needs, and how it is written. It
+// does not repeat them. The hint may be empty.
+func wrongArgs(cmd *cobra.Command, needs, hint string, args []string) error {
+	given := fmt.Sprintf("%d arguments given", len(args))
+	switch {
+	case slices.Contains(args, ""): // a variable of the shell that is not set
+		given = "an empty one given"
+	case len(args) == 1:
+		given = "1 argument given"
+	}
+	if hint != "" {
+		given += "; " + hint
+	}
+	usage := cmd.Use
+	if cmd.HasParent() {
+		usage = cmd.Parent().CommandPath() + " " + usage
+	}
+	return fmt.Errorf("%s needs %s; %s; write: %s", cmd.CommandPath(), needs, given, usage)
 }
 
 // noArgs wants no argument and does not repeat what was given.

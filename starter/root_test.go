@@ -85,7 +85,10 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		"unknown command":        {[]string{"bogus"}, `unknown command "bogus"`},
 		"unknown flag":           {[]string{"status", "contoso", "--bogus"}, "unknown flag: --bogus"},
-		"no name":                {[]string{"status"}, "starter status needs exactly one argument, NAME; 0 given"},
+		"no name":                {[]string{"status"}, "starter status needs exactly one argument, NAME; 0 arguments given; write: starter status NAME"},
+		"an unset variable":      {[]string{"status", ""}, "NAME; an empty one given"},
+		"one of two":             {[]string{"feed", "ack", "contoso"}, "starter feed ack needs exactly NAME and OFFSET; 1 argument given; write: starter feed ack NAME OFFSET --reader READER"},
+		"a hint":                 {[]string{"schedule", "show"}, "0 arguments given; or use --all; write: starter schedule show NAME | --all"},
 		"two names":              {[]string{"objects", "a", "b"}, "exactly one argument"},
 		"empty name":             {[]string{"objects", ""}, "exactly one argument"},
 		"unknown in group":       {[]string{"secret", "print"}, `unknown command "print" for starter secret`},
