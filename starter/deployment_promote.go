@@ -98,7 +98,7 @@ build's workers, as 'promote' does.`,
 			}
 			percent, err := strconv.ParseFloat(strings.TrimSuffix(args[2], "%"), 32)
 			if err != nil || !(percent >= 0 && percent <= 100) {
-				return fmt.Errorf("PERCENT %q: want a number from 0 to 100", args[2])
+				return noPercent(args[2])
 			}
 			p.percent = float32(percent)
 			return p.set(args[0], args[1:2])
@@ -110,7 +110,12 @@ build's workers, as 'promote' does.`,
 		}),
 	}
 	p.addFlags(cmd, &out)
+	belowZero(cmd, noPercent)
 	return cmd
+}
+
+func noPercent(text string) error {
+	return fmt.Errorf("PERCENT %q: want a number from 0 to 100", text)
 }
 
 // set reads NAME and BUILD, which is left out for the workers without a deployment.

@@ -105,7 +105,7 @@ with exit code 5.`,
 		RunE: c.action(func(ctx context.Context, args []string) error {
 			to, err := mesh.ParseOffset(args[1])
 			if err != nil {
-				return usagef("OFFSET: %w", err)
+				return noOffset(err)
 			}
 			if reader == "" {
 				return usagef("--reader: say who has read the feed")
@@ -125,8 +125,14 @@ with exit code 5.`,
 	}
 	cmd.Flags().StringVar(&reader, "reader", "", "the reader's name")
 	out = addFormat(cmd, table, asJSON)
+	belowZero(cmd, func(number string) error {
+		_, err := mesh.ParseOffset(number)
+		return noOffset(err)
+	})
 	return cmd
 }
+
+func noOffset(err error) error { return usagef("OFFSET: %w", err) }
 
 func newFeedForget(c *cli) *cobra.Command {
 	var reader string

@@ -23,6 +23,7 @@ func TestFeed(t *testing.T) {
 	require.Regexp(t, `(?m)^warehouse +1 +6 `, b.out.String())
 	b.fails(exitError, "ends with row 7", "feed", "ack", "contoso", "8", "--reader", "warehouse")
 	b.fails(exitUsage, "is no offset: want EPOCH:SEQ", "feed", "ack", "contoso", "x", "--reader", "warehouse")
+	b.fails(exitUsage, `OFFSET: "-5" is no offset: want EPOCH:SEQ`, "feed", "ack", "contoso", "-5", "--reader", "warehouse")
 	b.fails(exitUsage, "--reader", "feed", "ack", "contoso", "1")
 	b.fails(exitError, `connector "nobody" does not exist`, "feed", "show", "nobody")
 

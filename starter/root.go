@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/internal/codec"
@@ -151,6 +153,22 @@ func wrongArgs(cmd *cobra.Command, needs, hint string, args []string) error {
 		usage = cmd.Parent().CommandPath() + " " + usage
 	}
 	return fmt.Errorf("%s needs %s; %s; write: %s", cmd.CommandPath(), needs, given, usage)
+}
+
+// belowZero has a command say what is wrong with a negative number among its arguments, which
+// would be called an unknown flag.
+func belowZero(cmd *cobra.Command, explain func(number string) error) {
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		flag, ok := errors.AsType[*pflag.NotExistError](err)
+		if !ok {
+			return err
+		}
+		number := "-" + flag.GetSpecifiedShortnames()
+		if _, nan := strconv.ParseFloat(strings.TrimSuffix(number, "%"), 64); nan != nil {
+			return err
+		}
+		return explain(number)
+	})
 }
 
 // noArgs wants no argument and does not repeat what was given.
