@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"syscall"
 
 	"modernc.org/sqlite"
 )
@@ -21,12 +23,9 @@ var errNotAFile = errors.New("only an SQLite file is backed up and restored here
 // and appears under its name when it is whole and on disk. A copy of the file by other means
 // is no backup: its newest transactions are in the log beside it.
 func Backup(ctx context.Context, url, to string) (err error) {
-	path, isFile, err := sqlitePath(url)
+	path, err := SQLiteFile(url)
 	if err != nil {
 		return err
-	}
-	if !isFile {
-		return errNotAFile
 	}
 	if path, to, err = absolute(path, to); err != nil {
 		return err
@@ -41,7 +40,40 @@ func Backup(ctx context.Context, url, to string) (err error) {
 	if err := copySQLite(ctx, path, partial); err != nil {
 		return fmt.Errorf("back up the mesh database %s: %w", path, err)
 	}
-	return os.Rename(partial, to)
+	if err := os.Rename(partial, to); err != nil {
+		return err
+	}
+	if err := syncFolder(filepath.Dir(to)); err != nil {
+		return fmt.Errorf("the backup %s is whole, but whether its name outlives a power cut is not known: %w", to, err)
+	}
+	return nil
+}
+
+// SQLiteFile is the file that url names (see [Open]). Its error says what to do with another
+// database, which [Backup] and [RestoreBackup] know nothing of.
+func SQLiteFile(url string) (string, error) {
+	path, isFile, err := sqlitePath(url)
+	if err == nil && !isFile {
+		err = errNotAFile
+	}
+	return path, err
+}
+
+// syncFolder makes a new name in a folder durable. Windows cannot do so and need not; some
+// file systems of a network cannot either. Tests put a recorder before it.
+var syncFolder = func(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(path) // #nosec G304 -- the operator names the file in it
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }
 
 // absolute returns the absolute paths of a database and of its backup.
@@ -118,12 +150,9 @@ func removeSQLite(path string) error {
 // older release is migrated on the way. In a dry run nothing is changed at all. It takes
 // twice the backup's size in space beside the file.
 func RestoreBackup(ctx context.Context, url, backup string, r Restore) (all []Restoration, err error) {
-	path, isFile, err := sqlitePath(url)
+	path, err := SQLiteFile(url)
 	if err != nil {
 		return nil, err
-	}
-	if !isFile {
-		return nil, errNotAFile
 	}
 	if path, backup, err = absolute(path, backup); err != nil {
 		return nil, err

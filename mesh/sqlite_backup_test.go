@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,6 +33,25 @@ func TestBackupsOfTheNextRelease(t *testing.T) {
 	require.NoError(t, mesh.Backup(ctx, url, two))
 	_, err = mesh.RestoreBackup(ctx, url, two, mesh.Restore{By: "ops"})
 	require.ErrorContains(t, err, "use the newer release")
+}
+
+// TestBackupsOutliveAPowerCut: the folder is synced when the backup has its name.
+//
+//nolint:paralleltest // it watches what other tests do, too
+func TestBackupsOutliveAPowerCut(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	url := "sqlite://" + filepath.ToSlash(filepath.Join(dir, "mesh.db"))
+	openURL(t, url)
+	to := filepath.Join(t.TempDir(), "mesh.db")
+	var synced []string
+	lost := errors.New("disk gone")
+	defer mesh.WatchSyncs(func(folder string) error {
+		require.FileExists(t, to)
+		synced = append(synced, folder)
+		return lost
+	})()
+	require.ErrorIs(t, mesh.Backup(ctx, url, to), lost)
+	require.Equal(t, []string{filepath.Dir(to)}, synced)
 }
 
 // TestACopyOfItself: whatever the files are called, neither database nor backup is lost.

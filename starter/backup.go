@@ -64,6 +64,9 @@ question is asked; elsewhere --yes is needed. --dry-run only shows what the back
 			if err != nil {
 				return err
 			}
+			if _, err := mesh.SQLiteFile(url); err != nil {
+				return err
+			}
 			do := func(dry bool) ([]mesh.Restoration, error) {
 				return mesh.RestoreBackup(ctx, url, args[0], mesh.Restore{By: c.operator(), DryRun: dry})
 			}

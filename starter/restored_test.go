@@ -132,6 +132,12 @@ func TestBackupAndRestore(t *testing.T) {
 	c.database = func() (string, error) { return "postgres://db/mesh", nil }
 	require.Equal(t, exitError, c.run(t.Context(), []string{"backup", filepath.Join(b.dir, "pg")}))
 	require.Contains(t, b.err.String(), "pg_dump")
+	c = b.cli()
+	c.tty = fakeTerminal{}
+	c.database = func() (string, error) { return "postgres://db/mesh", nil }
+	require.Equal(t, exitError, c.run(t.Context(), []string{"restore", file}), "before anybody is asked for --yes")
+	require.Contains(t, b.err.String(), "pg_restore")
+	require.NotContains(t, b.err.String(), "--yes")
 }
 
 func TestScheduleExport(t *testing.T) {
