@@ -147,7 +147,7 @@ func removeSQLite(path string) error {
 // RestoreBackup puts the SQLite file that url names back to a backup that [Backup] made, and
 // says so to it ([Restores.Restored]), in one step: processes that have the file open go on
 // with the restored database, and their runs are fenced. The backup is not changed; one of an
-// older release is migrated on the way. In a dry run nothing is changed at all. It takes
+// older release is migrated on the way. A dry run leaves everything as it was. It takes
 // twice the backup's size in space beside the file.
 func RestoreBackup(ctx context.Context, url, backup string, r Restore) (all []Restoration, err error) {
 	path, err := SQLiteFile(url)
@@ -160,10 +160,16 @@ func RestoreBackup(ctx context.Context, url, backup string, r Restore) (all []Re
 	if err := checkBackup(ctx, backup); err != nil {
 		return nil, fmt.Errorf("the backup %s: %w", backup, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	ready := path + ".restore"
+	if r.DryRun {
+		var clean func() error
+		if ready, clean, err = scratchFor(ready); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, clean()) }()
+	} else if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	ready := path + ".restore"
 	if err := copySQLite(ctx, backup, ready); err != nil {
 		return nil, fmt.Errorf("copy the backup %s: %w", backup, err)
 	}
@@ -172,6 +178,30 @@ func RestoreBackup(ctx context.Context, url, backup string, r Restore) (all []Re
 		return all, err
 	}
 	return all, replaceSQLite(ctx, path, ready)
+}
+
+// scratchFor is where a dry run may make the file at path: there, or, when its folder is
+// missing, in a new folder in the nearest one that is not, which clean removes. So it needs
+// the room that the restore will need.
+func scratchFor(path string) (_ string, clean func() error, err error) {
+	folder, name := filepath.Split(path)
+	folder = filepath.Clean(folder)
+	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+		return path, func() error { return nil }, err
+	}
+	for {
+		folder = filepath.Dir(folder)
+		if _, err := os.Stat(folder); err == nil {
+			break
+		} else if !errors.Is(err, fs.ErrNotExist) || folder == filepath.Dir(folder) {
+			return "", nil, err
+		}
+	}
+	scratch, err := os.MkdirTemp(folder, ".restore-*") // for this user alone
+	if err != nil {
+		return "", nil, err
+	}
+	return filepath.Join(scratch, name), func() error { return os.RemoveAll(scratch) }, nil
 }
 
 // checkBackup looks whether the file is a whole mesh database that this release can use: see

@@ -124,7 +124,15 @@ func TestBackupAndRestore(t *testing.T) {
 
 	// To nothing at all: the machine is a new one.
 	fresh := newBench(t)
-	fresh.dir = t.TempDir()
+	above := t.TempDir()
+	fresh.dir = filepath.Join(above, "state", "identitymesh")
+	require.Regexp(t, `(?m)^contoso `, fresh.ok("restore", file, "--dry-run"))
+	fresh.tty.stdin, fresh.stdin = true, strings.NewReader("n\n")
+	require.Equal(t, exitError, fresh.run("restore", file))
+	require.Contains(t, fresh.err.String(), "nothing was changed")
+	made, err := os.ReadDir(above)
+	require.NoError(t, err)
+	require.Empty(t, made, "a dry run leaves nothing behind")
 	fresh.ok("restore", file, "--yes")
 	require.Equal(t, old.Last, fresh.feedOf("contoso").Last)
 
