@@ -15,6 +15,9 @@ type Restores interface {
 	// and holds stay. All of it is one transaction. Doing so again, or for a database that was
 	// not restored, costs consumers a reading and nothing else.
 	Restored(ctx context.Context, r Restore) ([]Restoration, error)
+	// RestoredAt is when that was said last of a connector, deleted ones too: the feed's epoch
+	// began then. Zero if nobody did; a [*NotFoundError] when there is no such connector.
+	RestoredAt(ctx context.Context, connector string) (time.Time, error)
 }
 
 // Restore is what [Restores.Restored] needs.

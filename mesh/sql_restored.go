@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"time"
 )
 
 // tokensLost is how many takings of a lease a backup may not know of. The next token is
@@ -46,6 +47,20 @@ func (s *engine) Restored(ctx context.Context, r Restore) (all []Restoration, er
 	}
 	_ = s.dropCondemned(ctx) // the next dry run drops what is left of its copies
 	return all, nil
+}
+
+// RestoredAt implements [Restores].
+func (s *engine) RestoredAt(ctx context.Context, connector string) (at time.Time, err error) {
+	err = s.snapshot(ctx, func(from querier) error {
+		var restored int64
+		found, err := first(ctx, from, []any{&restored}, `SELECT coalesce(restored_at, 0) FROM im_connectors WHERE name = ?`, connector)
+		if err == nil && !found {
+			err = &NotFoundError{"connector", connector}
+		}
+		at = fromMillis(restored)
+		return err
+	})
+	return at, err
 }
 
 // restored begins a new epoch for t.conn.

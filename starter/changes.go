@@ -30,8 +30,8 @@ next time, or has them kept: --reader goes on after what that reader has acknowl
 
 Exit code 5 says that a consumer cannot go on there and has to read 'starter objects'
 anew: rows after --since were removed, or the database was restored from a backup, which
-begins a new epoch. --since SEQ, without an epoch, cannot tell a restored feed unless it
-ends before SEQ.
+begins a new epoch. --since SEQ, without an epoch, is taken as of the present one, with a
+warning where there was another.
 
 --follow goes on with rows as they are written, until Ctrl-C.`,
 		Example: `  starter changes contoso --since 0 -o jsonl
@@ -108,11 +108,30 @@ func (c *cli) printChanges(ctx context.Context, store mesh.Store, q mesh.ChangeQ
 			return err
 		}
 	}
+	if q.Since > 0 && q.Epoch == "" {
+		c.noteBareOffset(ctx, store, q)
+	}
 	columns := []column{{"SEQ", 8}, {"AT", 20}, {"OP", 6}, {"TYPE", 11}, {"EXTERNAL ID", 41}, {"WHAT", 0}}
 	if follow {
 		return c.followChanges(ctx, store, q, f, columns)
 	}
 	return stream(c, f, columns, changeRows(store.Changes(ctx, q)), changeCells)
+}
+
+// noteBareOffset warns of a number without an epoch, where there were two in which it has a
+// meaning. A database role that was made by an older release may not ask.
+func (c *cli) noteBareOffset(ctx context.Context, store mesh.Store, q mesh.ChangeQuery) {
+	at, err := store.RestoredAt(ctx, q.Connector)
+	if err != nil || at.IsZero() {
+		return
+	}
+	feed, err := store.Feed(ctx, q.Connector)
+	if err != nil {
+		return
+	}
+	c.notef("warning: --since %d is taken as a row of the present epoch of the feed of connector %s, which began when the database was restored (%s); "+
+		"if you read that row before, read 'starter objects' anew; if since, write --since %s",
+		q.Since, q.Connector, stamp(at), mesh.Offset{Epoch: feed.Epoch, Seq: q.Since})
 }
 
 // changeRows are changes as they are printed.

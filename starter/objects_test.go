@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -231,10 +232,16 @@ func (consumers) Connector(context.Context, string) (*mesh.Connector, error) {
 
 func (consumers) ListConnectors(context.Context) ([]mesh.Connector, error) { return nil, errPrivilege }
 
+func (consumers) RestoredAt(context.Context, string) (time.Time, error) {
+	return time.Time{}, errPrivilege
+}
+
 func TestConsumersReadWithoutDefinitions(t *testing.T) {
 	t.Parallel()
 	b := seeded(t)
 	b.consumer = true
+	require.Len(t, decodeLines[mesh.Change](t, b.ok("changes", "contoso", "--since", "1", "-o", "jsonl")), 7)
+	require.Empty(t, b.err.String())
 	require.Len(t, decodeLines[mesh.Change](t, b.ok("changes", "contoso", "--since", "0", "-o", "jsonl")), 8)
 	require.Len(t, decodeLines[mesh.StoredObject](t, b.ok("objects", "contoso", "-o", "jsonl")), 3)
 	b.fails(exitError, `starter: connector "acme" does not exist`, "changes", "acme")

@@ -31,6 +31,8 @@ func TestRestored(t *testing.T) {
 	b.ok("feed", "ack", "contoso", "3", "--reader", "warehouse")
 	b.fails(exitUsage, "--yes", "restored", "--all")
 	b.fails(exitError, `connector "nobody" does not exist`, "restored", "nobody", "--yes")
+	b.ok("changes", "contoso", "--since", "4")
+	require.Empty(t, b.err.String(), "there was one epoch only")
 	before := b.feedOf("contoso")
 	require.Equal(t, before.Epoch+":5", before.Offset)
 	require.Regexp(t, `(?m)^contoso +\S+ \S+ +5 +- +- +warehouse$`, b.ok("restored", "--all", "--dry-run"))
@@ -61,6 +63,16 @@ func TestRestored(t *testing.T) {
 	require.Empty(t, b.ok("changes", "contoso", "--since", after.Offset, "-o", "jsonl"))
 	row := decodeLines[mesh.Change](t, b.ok("changes", "contoso", "--since", after.Epoch+":4", "-o", "jsonl"))[0]
 	require.Equal(t, []any{after.Epoch, int64(5)}, []any{row.Epoch, row.Seq})
+	require.Empty(t, b.err.String(), "the epoch is given")
+	for _, f := range []string{"jsonl", "json", "table"} {
+		text := b.ok("changes", "contoso", "--since", "4", "-o", f)
+		require.NotContains(t, text, "warning")
+		require.Regexp(t, `^warning: --since 4 is taken as .* write --since `+after.Epoch+`:4\n$`, b.err.String())
+	}
+	for _, args := range [][]string{{"--since", "0"}, {}} { // all of it, whatever the epoch
+		b.ok(append([]string{"changes", "contoso", "-o", "jsonl"}, args...)...)
+		require.Empty(t, b.err.String())
+	}
 	for _, bad := range []string{":4", "x", "-1", after.Epoch + ":", after.Epoch + ":-1", "a:b:1"} {
 		b.fails(exitUsage, "is no offset", "changes", "contoso", "--since", bad)
 	}

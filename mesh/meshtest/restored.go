@@ -156,9 +156,19 @@ func testRestoreFull(t *testing.T, b *bench) {
 		return s
 	}
 	require.Zero(t, state().RestoredAt)
+	said := func(connector string) (time.Time, error) { return b.store.RestoredAt(b.ctx, connector) }
+	at, err := said(b.name)
+	require.NoError(t, err)
+	require.Zero(t, at)
+	_, err = said("nobody")
+	var unknown *mesh.NotFoundError
+	require.ErrorAs(t, err, &unknown)
 	require.NotEmpty(t, b.restored().Watermark)
 	require.NotZero(t, state().RestoredAt)
 	require.True(t, state().Unhealed)
+	at, err = said(b.name)
+	require.NoError(t, err)
+	require.Equal(t, state().RestoredAt, at)
 	copied, err := b.store.Shadow(b.ctx, b.name, "dry")
 	require.NoError(t, err)
 	dry, err := b.store.ReadState(b.ctx, copied)

@@ -66,7 +66,7 @@ BEGIN
             EXECUTE 'GRANT SELECT, INSERT, UPDATE ON identitymesh.im_readers TO identitymesh_reader';
         END IF;
         IF t = 'im_connectors' THEN
-            EXECUTE 'GRANT SELECT (key, name, type, created_at, updated_at, deleted_at, epoch, seq, pruned_seq, shadow_of) ON identitymesh.im_connectors TO identitymesh_reader';
+            EXECUTE 'GRANT SELECT (key, name, type, created_at, updated_at, deleted_at, epoch, seq, pruned_seq, restored_at, shadow_of) ON identitymesh.im_connectors TO identitymesh_reader';
         END IF;
     END LOOP;
 END $$;
