@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/identitymesh/okta-connector/connector"
+	"github.com/identitymesh/okta-connector/mesh"
 	"github.com/identitymesh/okta-connector/secrets"
 )
 
@@ -86,6 +88,9 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := c.noteRefusedQueue(o, elsewhere == nil); err != nil {
+		return err
+	}
 	o.app.keyElsewhere = elsewhere != nil
 	if err := o.app.ask(ctx, questions, ask); err != nil {
 		return err
@@ -120,6 +125,30 @@ func (c *cli) initConnector(ctx context.Context, o initOptions) error {
 	}
 	_, err = c.stdout.Write(def.JSON())
 	return err
+}
+
+// noteRefusedQueue warns of a task queue that apply will refuse, before the secret is typed.
+// The mesh is known when the secret goes there, or when it is a file that is there already:
+// otherwise this machine may only be where the definition is written.
+func (c *cli) noteRefusedQueue(o initOptions, opens bool) error {
+	if o.queue == "" {
+		return nil
+	}
+	url, err := c.database()
+	if err != nil {
+		return err
+	}
+	path, err := mesh.SQLiteFile(url)
+	if err != nil { // PostgreSQL; a URL that cannot be read shows where it is opened
+		return nil //nolint:nilerr // see above
+	}
+	if _, err := os.Stat(path); err != nil && !opens {
+		return nil //nolint:nilerr // the same
+	}
+	def := connector.Template(o.name, o.domain, defaultRef(o.name))
+	def.Config.TaskQueue = o.queue
+	c.notef("warning: 'starter connector apply' refuses this definition on the mesh of this machine, %s: %s", path, def.CheckMesh(false))
+	return nil
 }
 
 // check judges the domain and, where they were given, the name and the service app.

@@ -75,7 +75,47 @@ func TestInitTakesATaskQueue(t *testing.T) {
 	def, err := connector.Parse([]byte(b.ok("connector", "init", "--domain", "contoso.okta.com", "--task-queue", "relay")))
 	require.NoError(t, err)
 	require.Equal(t, "relay", def.Config.TaskQueue)
+	require.Regexp(t, `(?m)^warning: 'starter connector apply' refuses this definition on the mesh of this machine, .*mesh\.db: .*ConfigJson\.TaskQueue: .*docs/postgresql\.md`, b.err.String())
 	b.fails(exitUsage, "ConfigJson.TaskQueue: must be letters", "connector", "init", "--domain", "contoso.okta.com", "--task-queue", "/_sys/x")
+}
+
+// TestInitWarnsOfATaskQueueWhereItKnowsTheMesh: it may run where only the file is written.
+func TestInitWarnsOfATaskQueueWhereItKnowsTheMesh(t *testing.T) {
+	t.Parallel()
+	queued := []string{"connector", "init", "--domain", "contoso.okta.com", "--task-queue", "relay"}
+	for name, tt := range map[string]struct {
+		url       string // "": the bench's file
+		made      bool   // that file is there
+		elsewhere bool   // the secret is not kept in the mesh
+		args      []string
+		warns     bool
+	}{
+		"the secret goes there": {args: queued, warns: true},
+		"a file that is there":  {made: true, elsewhere: true, args: queued, warns: true},
+		"no file":               {elsewhere: true, args: queued},
+		"PostgreSQL":            {url: "postgres://db/mesh", made: true, elsewhere: true, args: queued},
+		"no queue":              {made: true, args: queued[:4]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			if tt.made {
+				b.apply("fabrikam")
+			}
+			if tt.elsewhere {
+				inFiles(b)
+			}
+			b.stdin = strings.NewReader("a-token\n")
+			c := b.cli()
+			if tt.url != "" {
+				c.database = func() (string, error) { return tt.url, nil }
+			}
+			require.Equal(t, exitOK, c.run(t.Context(), tt.args), b.err.String())
+			_, err := connector.Parse(b.out.Bytes())
+			require.NoError(t, err)
+			require.Equal(t, tt.warns, strings.Contains(b.err.String(), "warning: "), b.err.String())
+		})
+	}
 }
 
 func TestAQueueNeedsASharedMesh(t *testing.T) {
