@@ -100,9 +100,11 @@ func TestCancelStopsAfterThePagesInHand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oktasim.Config{Org: generated(t, 3000, 40), Latency: 50 * time.Millisecond}, nil)
 	w.worker()
+	g := w.hold(0, func(*http.Request) bool { return w.sim.Stats().Total >= 8 })
 	runID := w.start()
-	require.Eventually(t, func() bool { return w.sim.Stats().Total >= 8 }, time.Minute, time.Millisecond)
-	w.ok(w.starter("", "cancel", runID))
+	<-g.Held
+	w.ok(w.starter("", "cancel", runID)) // however long it takes, the run does not end before
+	g.Open()
 	row := w.wait(runID)
 	require.Equal(t, "Cancelled", row.Outcome)
 	require.Nil(t, row.Watermark)

@@ -119,8 +119,11 @@ func (f *follower) step(ctx context.Context) (more bool, _ error) {
 	if err := f.sink.Send(ctx, newNotice(event, e, hold)); err != nil {
 		wait := backoff(e.Attempts)
 		f.failed.Inc(1)
+		back := taken(f.Store.PutBackEnded(ctx, e, wait))
+		// Said once the next try is as good as it says: a worker that is killed with the notice
+		// still claimed keeps it from the others until the claim ends.
 		logger.Warn("A notification was not delivered", zap.Int("attempt", e.Attempts+1), zap.Duration("nextTry", wait), zap.Error(err))
-		return true, taken(f.Store.PutBackEnded(ctx, e, wait))
+		return true, back
 	}
 	f.sent.Inc(1)
 	logger.Info("Notification sent")
