@@ -151,7 +151,8 @@ func (s *session) askEach(ctx context.Context, plan Plan, open []mesh.Candidate)
 }
 
 // worse returns the failure that decides what to do about both: one that no waiting
-// heals, else the longer wait for the rate limit, else the first.
+// heals, else one that counts as a failure, lest it hides behind refusals of the rate limit
+// for ever, else the longest wait for that.
 func worse(a, b error) error {
 	rank := func(err error) time.Duration {
 		limit, limited := errors.AsType[*okta.RateLimitError](err)
@@ -164,7 +165,7 @@ func worse(a, b error) error {
 		case limited:
 			return limit.Wait
 		default:
-			return e.RetryAfter
+			return time.Hour + e.RetryAfter // no wait is as long
 		}
 	}
 	if rank(b) > rank(a) {

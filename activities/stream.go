@@ -244,14 +244,14 @@ func (s *session) waitForBudget(ctx context.Context, name string, e *okta.RateLi
 	calls := s.takeCalls()
 	calls.Waits, calls.Waited = s.a.waits.extend(s.fence.RunID+" "+e.Endpoint, time.Now(), e.Wait)
 	s.cost.Waits += calls.Waits
-	what := "Okta's rate limit is used up, down to the reserve"
+	say, what := s.log.Warn, "Okta's rate limit is used up, down to the reserve"
 	switch {
 	case e.Concurrency:
 		what = "Okta finds the calls at one time too many"
-	case e.Slow:
-		what = "Okta is slow to answer the calls of this rate limit that are on their way"
+	case e.Crowded: // every lane may come here every few seconds, and it is no trouble yet
+		say, what = s.log.Info, "Calls to Okta wait for those on their way, which leave no room in the rate limit"
 	}
-	s.log.Warn(what, append([]any{"stream", name, "wait", e.Wait.String(), "endpoint", e.Endpoint, "requestId", e.RequestID}, rateFields(e.Rate)...)...)
+	say(what, append([]any{"stream", name, "wait", e.Wait.String(), "endpoint", e.Endpoint, "requestId", e.RequestID}, rateFields(e.Rate)...)...)
 	s.waited(e.Rate.Bucket, calls.Waited)
 	work, cancel := detach(ctx)
 	defer cancel()

@@ -141,7 +141,7 @@ type RateLimitError struct {
 	// Wait is how long to wait: the Retry-After header when there is one, else the
 	// reset minus the server's Date plus a second, from 1 s to 5 min (10 s when the
 	// answer does not say). A call that was not sent waits until the window is over for
-	// certain on the org's clock, 5 min at most. It equals RetryAfter.
+	// certain on the org's clock, 5 min at most, or for others on their way (below). It equals RetryAfter.
 	Wait time.Duration
 	// Rate is what the answer said of the bucket, or what was known of it when the call was
 	// not sent. Its Bucket is always set.
@@ -149,9 +149,10 @@ type RateLimitError struct {
 	// Concurrency says that too many calls were in flight, rather than too many a
 	// minute; Wait is then 1 s to 10 s, with jitter after a 429.
 	Concurrency bool
-	// Slow says that the call was not sent because this client's own calls in the bucket
-	// are as many as it may have there, and Okta does not answer them; Wait is then 1 s.
-	Slow bool
+	// Crowded says that the call was not sent because this client's own calls on their way
+	// are as many as it may have with what is left in the bucket, since other processes may
+	// use the rest; Wait is then 1 s.
+	Crowded bool
 }
 
 // Unwrap returns the embedded [Error], so that errors.As finds it.

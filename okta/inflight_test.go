@@ -154,6 +154,39 @@ func TestNoSlotIsAConcurrencyError(t *testing.T) {
 	})
 }
 
+// The error of a call that its own client's calls leave no room for says so, and is no end
+// of the window.
+func TestOwnCallsLeaveNoRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Options{BaseURL: "https://contoso.okta.com", Credentials: APIToken("token")})
+		require.NoError(t, err)
+		r := request{endpoint: groupsEndpoint}
+		sent := func() *ticket {
+			first, err := c.admit(t.Context(), r)
+			require.NoError(t, err)
+			return first
+		}
+		knows := sent()
+		knows.observe(http.StatusOK, Rate{Limit: 600, Remaining: 5, Reset: time.Now().Add(50 * time.Second), Known: true}, time.Now())
+		knows.done()
+		first := sent()
+		_, err = c.admit(t.Context(), r)
+		requireKind(t, err, RetryLater)
+		limited, ok := errors.AsType[*RateLimitError](err)
+		require.True(t, ok)
+		require.True(t, limited.Crowded)
+		require.False(t, limited.Concurrency)
+		require.Equal(t, time.Second, limited.Wait)
+		first.observe(http.StatusOK, Rate{Limit: 600, Remaining: 0, Reset: time.Now().Add(45 * time.Second), Known: true}, time.Now())
+		_, err = c.admit(t.Context(), r)
+		limited, ok = errors.AsType[*RateLimitError](err)
+		require.True(t, ok)
+		require.False(t, limited.Crowded, "used up")
+		first.done()
+	})
+}
+
 // The headers of an answer decide about those who wait, not the end of its body.
 func TestACallIsHeldUntilTheHeaders(t *testing.T) {
 	t.Parallel()
@@ -224,7 +257,7 @@ func TestACallThatAsksInVain(t *testing.T) {
 		_, denied = waits(maxSlotHold)
 		require.NotNil(t, denied, "the call in flight does not end")
 		require.Equal(t, time.Second, denied.wait, "not until the window ends: there is some left")
-		require.Equal(t, "not sent: as many calls as one worker may have on their way (1, with 67 of this window's 600 left) are not answered, wait 1s", denied.reason())
+		require.Equal(t, "not sent: one worker may have no more calls on their way than the 1 there are, with what is left of this window, wait 1s", denied.reason())
 		asks.done()
 		fourth, _ := waits(0)
 		tells(fourth, 60)

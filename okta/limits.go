@@ -101,7 +101,7 @@ type denial struct {
 	rate     Rate
 	reserve  int
 	inFlight int // above 0: no slot has become free
-	pending  int // above 0: so many are on their way in the bucket, as many as may be, and do not end
+	pending  int // above 0: so many are on their way in the bucket, and leave no room
 }
 
 // admit lets a call through, and holds it for a moment where an answer on its way
@@ -254,7 +254,7 @@ func (c *Client) admit(ctx context.Context, r request) (*ticket, error) {
 	e.Kind, e.RetryAfter = RetryLater, d.wait
 	rate := d.rate
 	rate.Bucket = r.bucket
-	return nil, &RateLimitError{APIError: *e, Wait: d.wait, Rate: rate, Concurrency: d.inFlight > 0, Slow: d.pending > 0}
+	return nil, &RateLimitError{APIError: *e, Wait: d.wait, Rate: rate, Concurrency: d.inFlight > 0, Crowded: d.pending > 0}
 }
 
 func (d *denial) reason() string {
@@ -263,8 +263,7 @@ func (d *denial) reason() string {
 	case d.inFlight > 0:
 		return fmt.Sprintf("not sent: the %d calls in flight, as many as Okta takes at present, do not end, wait %s", d.inFlight, wait)
 	case d.pending > 0:
-		return fmt.Sprintf("not sent: as many calls as one worker may have on their way (%d, with %d of this window's %d left) are not answered, wait %s",
-			d.pending, d.rate.Remaining, d.rate.Limit, wait)
+		return fmt.Sprintf("not sent: one worker may have no more calls on their way than the %d there are, with what is left of this window, wait %s", d.pending, wait)
 	case d.reserve == 0:
 		return fmt.Sprintf("not sent: the %d calls of this window are used up, wait %s", d.rate.Limit, wait)
 	default:

@@ -223,7 +223,7 @@ func printRunTable(w io.Writer, r *mesh.Run, extra runExtra) error {
 		field{"Started", stamp(r.StartedAt)},
 		field{"Duration", span(time.Duration(r.DurationMs) * time.Millisecond)},
 		field{"Calls to Okta", strconv.Itoa(r.APICalls)},
-		field{"Rate-limit waits", fmt.Sprintf("%d (%s)", r.RateLimitWaits, span(time.Duration(r.RateLimitWaitMs)*time.Millisecond))},
+		field{"Rate-limit waits", waitsText(r)},
 	)
 	if !extra.DryRun { // the stored one is as it was
 		fields = append(fields, field{"Watermark", watermarkText(r.Watermark)})
@@ -277,4 +277,13 @@ func watermarkText(w *mesh.Watermark) string {
 		return "-"
 	}
 	return orDash(w.String())
+}
+
+// waitsText is how often a run waited for the rate limit, and for how long in all, which of a
+// dry run is not known.
+func waitsText(r *mesh.Run) string {
+	if r.RateLimitWaits > 0 && r.RateLimitWaitMs == 0 {
+		return strconv.Itoa(r.RateLimitWaits)
+	}
+	return fmt.Sprintf("%d (%s)", r.RateLimitWaits, span(time.Duration(r.RateLimitWaitMs)*time.Millisecond))
 }

@@ -34,6 +34,8 @@ func TestUsage(t *testing.T) {
 		{"deployment", []string{"--deployment", "a.b"}, 2, "", "dot or a colon"},
 		{"build id alone", []string{"--build-id", "v1"}, 2, "", "--deployment"},
 		{"stop timeout", []string{"--stop-timeout", "-1s"}, 2, "", "want a time from 0"},
+		{"turn", []string{"--turn", "-1s"}, 2, "", "want a time above 0"},
+		{"no turn", []string{"--turn", "0"}, 2, "", "want a time above 0"},
 		{"log level", []string{"--log-level", "loud"}, 1, "", "--log-level"},
 		{"log format", []string{"--log-format", "xml"}, 1, "", "--log-format"},
 	} {

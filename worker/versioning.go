@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"go.uber.org/zap"
 
+	"github.com/identitymesh/okta-connector/activities"
 	"github.com/identitymesh/okta-connector/internal/app"
 	"github.com/identitymesh/okta-connector/internal/deployment"
 )
@@ -43,6 +44,9 @@ func (c *config) addVersioning(cmd *cobra.Command) {
 		}
 		if c.stopTimeout < 0 {
 			return fmt.Errorf("--stop-timeout %s: want a time from 0, such as 30s", c.stopTimeout)
+		}
+		if c.turn <= 0 {
+			return fmt.Errorf("--turn %s: want a time above 0, such as %s", c.turn, activities.DefaultTurn)
 		}
 		c.version, err = deployment.Own(c.deployment, c.buildID, app.VersionString())
 		return err
