@@ -143,7 +143,7 @@ func (c *cli) noteRefusedQueue(o initOptions, opens bool) error {
 		return nil //nolint:nilerr // see above
 	}
 	if _, err := os.Stat(path); err != nil && !opens {
-		return nil //nolint:nilerr // the same
+		return nil
 	}
 	def := connector.Template(o.name, o.domain, defaultRef(o.name))
 	def.Config.TaskQueue = o.queue
